@@ -1,0 +1,128 @@
+//! The secrets of this installation: made on the first run, kept in the data directory, readable by its owner only.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use crate::ambient::Chance;
+
+/// What `DATA/secrets` holds.
+pub struct Secrets {
+    key: [u8; 32],
+    internal: String,
+    nginx: PathBuf,
+}
+
+/// A secret could not be read or made.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct SecretsError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+impl Secrets {
+    /// Reads the secrets in `data_dir`, making those that are not there yet.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or does not hold what it should.
+    pub fn open(data_dir: &Path, chance: &Chance) -> Result<Self, SecretsError> {
+        let dir = data_dir.join("secrets");
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| SecretsError { path, cause }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed(&dir))?;
+        let key = dir.join("server.key");
+        let internal = dir.join("internal.secret");
+        let nginx = dir.join("nginx.conf");
+        let key = read_or_make(&key, || encode(chance)).and_then(|text| decode(&text)).map_err(failed(&key))?;
+        let secret = read_or_make(&internal, || encode(chance)).map_err(failed(&internal))?;
+        let include = format!("map $host $tally_secret {{ default \"{secret}\"; }}\n");
+        if fs::read_to_string(&nginx).ok().as_deref() != Some(include.as_str()) {
+            write_private(&nginx, &include).map_err(failed(&nginx))?;
+        }
+        Ok(Self { key, internal: secret, nginx })
+    }
+
+    /// The secrets of a test.
+    pub fn of_test(key: [u8; 32], internal: &str) -> Self {
+        Self { key, internal: internal.to_owned(), nginx: PathBuf::new() }
+    }
+
+    /// The server's key, from which all others are derived.
+    pub(super) fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// The file that nginx's configuration includes: it sets `$tally_secret`.
+    pub fn nginx_include(&self) -> &Path {
+        &self.nginx
+    }
+
+    /// What goes into the header `X-Tally-Secret` of requests between nginx and the API, either way.
+    pub fn internal(&self) -> &str {
+        &self.internal
+    }
+
+    /// Whether `offered` is the internal secret; takes the same time wherever it differs.
+    pub fn is_internal(&self, offered: &[u8]) -> bool {
+        self.internal.as_bytes().ct_eq(offered).into()
+    }
+}
+
+fn encode(chance: &Chance) -> String {
+    URL_SAFE_NO_PAD.encode(chance.bytes::<32>())
+}
+
+fn decode(text: &str) -> io::Result<[u8; 32]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(io::Error::other)?;
+    bytes.try_into().map_err(|_| io::Error::other("it must hold 32 bytes in base64url"))
+}
+
+fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = make();
+            write_private(path, &text)?;
+            Ok(text)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Written aside and renamed, so that a crash leaves either the whole file or none.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(aside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_made_once_and_only_their_owner_may_read_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Secrets::open(dir.path(), &Chance::system()).unwrap();
+        let second = Secrets::open(dir.path(), &Chance::system()).unwrap();
+        assert_eq!(first.key(), second.key());
+        assert!(second.is_internal(first.internal().as_bytes()));
+        assert!(!second.is_internal(b"something else"));
+        for name in ["server.key", "internal.secret", "nginx.conf"] {
+            let mode = fs::metadata(dir.path().join("secrets").join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The settings: each one a flag and a `TALLY_…` variable (the flag wins), checked once, before anything starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+/// Everything that `up` and `serve` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where everything that is written lives: database, HLS, thumbnails, secrets, logs.
+    #[arg(long, env = "TALLY_DATA_DIR", default_value = ".tally", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// The database; without it `up` keeps a private PostgreSQL in the data directory.
+    #[arg(long, env = "TALLY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// nginx's public door: site, API, HLS, thumbnails.
+    #[arg(long, env = "TALLY_HTTP", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub http: SocketAddr,
+
+    /// Where OBS connects; the application is `live`.
+    #[arg(long, env = "TALLY_RTMP", default_value = "127.0.0.1:1935", value_name = "ADDRESS")]
+    pub rtmp: SocketAddr,
+
+    /// The API's public listener.
+    #[arg(long, env = "TALLY_LISTEN", default_value = "127.0.0.1:4000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// The API's internal listener: nginx's callbacks, media authorisation, metrics (TCP), and nginx's reports
+    /// of playlist requests (UDP). Never let it be reached from outside.
+    #[arg(long, env = "TALLY_INTERNAL", default_value = "127.0.0.1:4001", value_name = "ADDRESS")]
+    pub internal: SocketAddr,
+
+    /// Base of absolute URLs; `http://` and the address of `--http` when not given.
+    #[arg(long, env = "TALLY_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// What broadcasters are told to send to; `rtmp://`, the address of `--rtmp` and `/live` when not given.
+    #[arg(long, env = "TALLY_PUBLIC_RTMP_URL", value_name = "URL")]
+    pub public_rtmp_url: Option<String>,
+
+    /// How long a stream waits for its publisher to come back, from 0s to 30m.
+    #[arg(long, env = "TALLY_RECONNECT_WINDOW", default_value = "10s", value_name = "TIME", value_parser = reconnect_window)]
+    pub reconnect_window: Duration,
+
+    /// How long after its last request a viewer session counts, from 3s to 10m.
+    #[arg(long, env = "TALLY_VIEWER_TTL", default_value = "12s", value_name = "TIME", value_parser = viewer_ttl)]
+    pub viewer_ttl: Duration,
+
+    /// HLS and thumbnails; `media` in the data directory when not given.
+    #[arg(long, env = "TALLY_MEDIA_ROOT", value_name = "DIR")]
+    pub media_root: Option<PathBuf>,
+
+    /// Where the API finds nginx's `/stat` and `/control`; `up` knows its own.
+    #[arg(long, env = "TALLY_NGINX_CONTROL", default_value = "http://127.0.0.1:4002", value_name = "URL")]
+    pub nginx_control: String,
+
+    /// Who may make an account: everybody, or only the operator with `tally user create`.
+    #[arg(long, env = "TALLY_SIGN_UP", default_value = "open", value_name = "WHO")]
+    pub sign_up: SignUp,
+
+    /// What is logged, in the form of RUST_LOG.
+    #[arg(long, env = "TALLY_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// How log lines look.
+    #[arg(long, env = "TALLY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// Base of absolute URLs, without a slash at its end.
+    pub fn public_url(&self) -> String {
+        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.http));
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// What goes into OBS's "Server".
+    pub fn public_rtmp_url(&self) -> String {
+        self.public_rtmp_url.clone().unwrap_or_else(|| format!("rtmp://{}/live", self.rtmp))
+    }
+
+    /// The directory of HLS and thumbnails.
+    pub fn media_root(&self) -> PathBuf {
+        self.media_root.clone().unwrap_or_else(|| self.data_dir.join("media"))
+    }
+}
+
+/// Who may make an account through the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SignUp {
+    /// Everybody.
+    Open,
+    /// Nobody: the operator makes accounts.
+    Closed,
+}
+
+/// Where PostgreSQL is; it may hold a password, so it is never shown.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL of a database reached through the socket in `directory`.
+    pub fn of_socket(directory: &Path, user: &str, database: &str) -> Self {
+        let host = percent_encoding::utf8_percent_encode(
+            directory.to_str().unwrap_or_default(),
+            percent_encoding::NON_ALPHANUMERIC,
+        );
+        Self(format!("postgres://{user}@{host}/{database}"))
+    }
+
+    /// The URL itself, for connecting.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Ok(Self(url.to_owned()))
+        } else {
+            Err("it must begin with postgres://")
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl")
+    }
+}
+
+fn reconnect_window(text: &str) -> Result<Duration, String> {
+    between(text, Duration::ZERO, Duration::from_secs(30 * 60))
+}
+
+fn viewer_ttl(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(3), Duration::from_secs(10 * 60))
+}
+
+fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).map_err(|_| "write it like 10s, 500ms or 5m".to_owned())?;
+    if (least..=most).contains(&parsed) {
+        Ok(parsed)
+    } else {
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        Err(format!("it must be from {least} to {most}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_out_of_range_says_the_range() {
+        assert_eq!(reconnect_window("0s"), Ok(Duration::ZERO));
+        assert_eq!(reconnect_window("31m"), Err("it must be from 0s to 30m".to_owned()));
+        assert_eq!(viewer_ttl("12"), Err("write it like 10s, 500ms or 5m".to_owned()));
+    }
+
+    #[test]
+    fn a_database_url_is_never_shown() {
+        let url: DatabaseUrl = "postgres://tally:secret@localhost/tally".parse().expect("a URL");
+        assert_eq!(format!("{url:?}"), "DatabaseUrl");
+    }
+}

@@ -1,0 +1,156 @@
+//! Owns every task of the process and brings them all to an end.
+//!
+//! Nobody spawns alone: a task is named and handed over here. [`Tasks::keep`] is for those that must live as
+//! long as the process; when one of them ends early, or panics, the process stops with an error. [`Tasks::pass`]
+//! is for those that come and go, such as one connection. A stop is soft first (tokens are cancelled, work
+//! drains within a grace period) and hard after that, or at a second signal.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long open work may take to finish once a stop was asked for.
+pub const GRACE: Duration = Duration::from_secs(8);
+
+/// What can end a task that should have lived.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A handle to hand tasks over with; cloned freely.
+#[derive(Clone)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    crashes: mpsc::UnboundedSender<Crash>,
+}
+
+/// The owner: made once, awaited once.
+pub struct Lifecycle {
+    tasks: Tasks,
+    crashes: mpsc::UnboundedReceiver<Crash>,
+}
+
+/// A task that must live has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the task `{name}` ended unexpectedly: {cause}")]
+pub struct Crash {
+    name: &'static str,
+    cause: Failure,
+}
+
+impl Tasks {
+    /// Runs `task` for as long as the process lives. It must end soon after [`Tasks::stopping`] is cancelled,
+    /// and not before.
+    pub fn keep<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let running = self.tracker.spawn(task);
+        let (stop, crashes) = (self.stop.clone(), self.crashes.clone());
+        self.tracker.spawn(async move {
+            let cause = match running.await {
+                Ok(Ok(())) if stop.is_cancelled() => return,
+                Ok(Ok(())) => Failure::from("it returned"),
+                Ok(Err(failure)) => failure,
+                Err(panicked) => Failure::from(panicked),
+            };
+            // Nobody listens any more once the process is on its way out; then the crash no longer matters.
+            let _ = crashes.send(Crash { name, cause });
+        });
+    }
+
+    /// Runs a task that may end at any time; a panic in it is its own affair and is logged.
+    pub fn pass<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let running = self.tracker.spawn(task);
+        self.tracker.spawn(async move {
+            if let Err(panicked) = running.await {
+                tracing::error!(task = name, %panicked, "a task panicked");
+            }
+        });
+    }
+
+    /// Cancelled when the process has begun to stop.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        let (sender, crashes) = mpsc::unbounded_channel();
+        let tasks = Tasks { tracker: TaskTracker::new(), stop: CancellationToken::new(), crashes: sender };
+        Self { tasks, crashes }
+    }
+}
+
+impl Lifecycle {
+    /// The handle that tasks are handed over with.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Waits for SIGINT, SIGTERM or a crash, then stops: softly for up to [`GRACE`], or until a second signal.
+    ///
+    /// # Errors
+    /// The crash that made it stop, if one did.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let outcome = tokio::select! {
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            Some(crash) = self.crashes.recv() => Err(crash),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!("stopping"),
+            Err(crash) => tracing::error!(%crash, "stopping"),
+        }
+        tokio::select! {
+            drained = self.finish() => if !drained { tracing::warn!("some work did not finish in time") },
+            _ = interrupt.recv() => tracing::warn!("second signal: stopping at once"),
+            _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),
+        }
+        outcome.map_err(Failure::from)
+    }
+
+    /// Stops without waiting for a signal; true when all tasks ended within [`GRACE`].
+    pub async fn finish(&mut self) -> bool {
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        tokio::time::timeout(GRACE, self.tasks.tracker.wait()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_ends_the_process_with_its_name() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.tasks().keep("tail", async { Err("the log is gone".into()) });
+        let crash = lifecycle.run().await.expect_err("a crash");
+        assert_eq!(crash.to_string(), "the task `tail` ended unexpectedly: the log is gone");
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_what_is_under_way() {
+        let mut lifecycle = Lifecycle::default();
+        let stop = lifecycle.tasks().stopping().clone();
+        let (done, mut finished) = mpsc::channel(1);
+        lifecycle.tasks().keep("drain", async move {
+            stop.cancelled().await;
+            tokio::task::yield_now().await;
+            done.send(()).await?;
+            Ok(())
+        });
+        assert!(lifecycle.finish().await);
+        assert!(finished.try_recv().is_ok());
+    }
+}
