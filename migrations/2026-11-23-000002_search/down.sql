@@ -1,0 +1,3 @@
+DROP FUNCTION search_query;
+DROP FUNCTION search_grams;
+DROP FUNCTION search_fold;
