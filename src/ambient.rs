@@ -89,7 +89,6 @@ impl Chance {
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
             None => SysRng.try_fill_bytes(&mut bytes).expect("the system gives random bytes"),
             Some(seeded) => seeded.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes),
         }

@@ -18,4 +18,5 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod lifecycle;
+pub mod store;
 pub mod telemetry;

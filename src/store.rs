@@ -1,0 +1,167 @@
+//! The only place that knows the database. It speaks the product's language: one public method on [`Store`] per
+//! unit of work, with outcomes as data; names of constraints and tables do not leave it.
+//!
+//! Every method is one transaction at the most, so a caller that is dropped half-way leaves nothing half-done.
+
+mod accounts;
+mod channels;
+mod events;
+mod page;
+mod schema;
+mod streams;
+mod topics;
+mod transitions;
+mod value;
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+
+use crate::config::DatabaseUrl;
+
+pub use accounts::{Created, NewUser, SignedIn, User};
+pub use channels::{Channel, ChannelChange, ChannelFilter, ChannelOrder, NewChannel, Removed, Sealed};
+pub use events::{Backlog, Event, Position, WakeUps};
+pub use page::{Page, Place, Slice};
+pub use streams::{Counts, Stream, StreamChange, StreamOrder};
+pub use topics::{NewTopic, Topic};
+pub use transitions::{Began, Connection, EndedStream, NewStream, Publishing, Renewed, Report};
+pub use value::{ChannelId, EventKind, Loc, Role, StopReason, StreamId, StreamState, TopicId, UserId};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// How many connections a process opens to the database.
+const CONNECTIONS: usize = 16;
+/// How long a caller waits for one of them before it is told that the database is away.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// A failure of the database, as opposed to an outcome. What is in it is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nobody answers, or not in time: it may work again later.
+    #[error("the database is away: {0}")]
+    Away(String),
+    /// A query failed that should not have.
+    #[error("a query failed: {0}")]
+    Query(QueryError),
+}
+
+impl From<QueryError> for StoreError {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+            | QueryError::BrokenTransactionManager => Self::Away(error.to_string()),
+            QueryError::DatabaseError(DatabaseErrorKind::Unknown, info)
+                if info.message().contains("connection closed") || info.message().contains("terminating") =>
+            {
+                Self::Away(error.to_string())
+            }
+            _ => Self::Query(error),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The database; cloned freely.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool<AsyncPgConnection>,
+    url: DatabaseUrl,
+}
+
+impl Store {
+    /// A store on `url`; nothing is connected to before the first question.
+    ///
+    /// # Errors
+    /// When the pool cannot be built at all.
+    pub fn new(url: DatabaseUrl) -> Result<Self> {
+        let mut config = ManagerConfig::default();
+        config.custom_setup = Box::new(|url| connect(url.to_owned()).boxed());
+        let manager = AsyncDieselConnectionManager::new_with_config(url.reveal(), config);
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(WAIT))
+            .create_timeout(Some(WAIT))
+            .recycle_timeout(Some(WAIT))
+            .runtime(deadpool_runtime())
+            .build()
+            .map_err(|error| StoreError::Away(error.to_string()))?;
+        Ok(Self { pool, url })
+    }
+
+    async fn connection(&self) -> Result<Object<AsyncPgConnection>> {
+        self.pool.get().await.map_err(|error| StoreError::Away(error.to_string()))
+    }
+
+    /// Brings the schema up to this version's.
+    ///
+    /// # Errors
+    /// When the database is away or a migration fails; what was migrated before it stays.
+    pub async fn migrate(&self) -> Result<()> {
+        self.with_migrations(|harness| harness.run_pending_migrations(MIGRATIONS).map(drop)).await
+    }
+
+    /// Takes every migration back, leaving an empty database.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn unmigrate(&self) -> Result<()> {
+        self.with_migrations(|harness| harness.revert_all_migrations(MIGRATIONS).map(drop)).await
+    }
+
+    /// Whether migrations are still to be run.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_behind(&self) -> Result<bool> {
+        self.with_migrations(|harness| harness.has_pending_migration(MIGRATIONS)).await
+    }
+
+    /// Answers when the database does.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.connection().await?.batch_execute("SELECT 1").await?)
+    }
+
+    async fn with_migrations<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(
+            &mut AsyncMigrationHarness<AsyncPgConnection>,
+        ) -> std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let connection = AsyncPgConnection::establish(self.url.reveal())
+            .await
+            .map_err(|error| StoreError::Away(error.to_string()))?;
+        tokio::task::block_in_place(|| work(&mut AsyncMigrationHarness::new(connection)))
+            .map_err(|error| StoreError::Query(QueryError::QueryBuilderError(error)))
+    }
+}
+
+fn deadpool_runtime() -> deadpool::Runtime {
+    deadpool::Runtime::Tokio1
+}
+
+/// Connects with time limits set: no statement of ours takes seconds, and a transaction that somebody forgot must
+/// not hold its locks.
+async fn connect(url: String) -> ConnectionResult<AsyncPgConnection> {
+    let mut connection = AsyncPgConnection::establish(&url).await?;
+    connection
+        .batch_execute(
+            "SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
+             SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'",
+        )
+        .await
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}

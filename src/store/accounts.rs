@@ -1,0 +1,184 @@
+//! Users and their sessions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use diesel_async::RunQueryDsl;
+
+use super::schema::{sessions, users};
+use super::{Result, Role, Store, UserId};
+
+/// Somebody with an account.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Unique, lower case.
+    pub handle: String,
+    /// What others see.
+    pub display_name: String,
+    /// What the user is to this site.
+    pub role: Role,
+    /// When the account was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An account to be made.
+#[derive(Insertable)]
+#[diesel(table_name = users)]
+pub struct NewUser<'a> {
+    /// Its id.
+    pub id: UserId,
+    /// Already checked for form.
+    pub handle: &'a str,
+    /// What others see.
+    pub display_name: &'a str,
+    /// What the user is to this site.
+    pub role: Role,
+    /// In PHC form.
+    pub password_hash: &'a str,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What came of making something that has a unique name.
+#[derive(Debug)]
+pub enum Created<T> {
+    /// It is made.
+    Made(T),
+    /// The name is somebody else's.
+    Taken,
+}
+
+impl<T> Created<T> {
+    /// Reads an insert's result: a constraint whose name ends in `_taken` is an outcome.
+    pub(super) fn from_insert(result: std::result::Result<T, QueryError>) -> Result<Self> {
+        match result {
+            Ok(row) => Ok(Self::Made(row)),
+            Err(QueryError::DatabaseError(DatabaseErrorKind::UniqueViolation, info))
+                if info.constraint_name().is_some_and(|name| name.ends_with("_taken")) =>
+            {
+                Ok(Self::Taken)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A session that holds, and whose it is.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn create_user(&self, user: &NewUser<'_>) -> Result<Created<User>> {
+        let made = diesel::insert_into(users::table)
+            .values(user)
+            .returning(User::as_returning())
+            .get_result(&mut self.connection().await?)
+            .await;
+        Created::from_insert(made)
+    }
+
+    /// The user of that handle.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_by_handle(&self, handle: &str) -> Result<Option<User>> {
+        let found = users::table.filter(users::handle.eq(handle)).select(User::as_select());
+        Ok(found.first(&mut self.connection().await?).await.optional()?)
+    }
+
+    /// The users of those ids, in no order; ids of nobody are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn users(&self, ids: &[UserId]) -> Result<Vec<User>> {
+        let found = users::table.filter(users::id.eq_any(ids)).select(User::as_select());
+        Ok(found.load(&mut self.connection().await?).await?)
+    }
+
+    /// The user of that handle with the hash of the password, for signing in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_with_password(&self, handle: &str) -> Result<Option<(User, String)>> {
+        let found =
+            users::table.filter(users::handle.eq(handle)).select((User::as_select(), users::password_hash));
+        Ok(found.first(&mut self.connection().await?).await.optional()?)
+    }
+
+    /// Gives a user another role; `None` when there is no such user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_role(&self, id: UserId, role: Role) -> Result<Option<User>> {
+        let changed = diesel::update(users::table.find(id))
+            .set(users::role.eq(role))
+            .returning(User::as_returning())
+            .get_result(&mut self.connection().await?)
+            .await;
+        Ok(changed.optional()?)
+    }
+
+    /// Opens a session, and forgets those of the same user that have expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn create_session(
+        &self,
+        token_hash: &[u8],
+        user: UserId,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut connection = self.connection().await?;
+        diesel::delete(sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.le(now)))
+            .execute(&mut connection)
+            .await?;
+        diesel::insert_into(sessions::table)
+            .values((
+                sessions::token_hash.eq(token_hash),
+                sessions::user_id.eq(user),
+                sessions::created_at.eq(now),
+                sessions::expires_at.eq(expires_at),
+            ))
+            .execute(&mut connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Whose session that is, if it has not expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn session(&self, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<SignedIn>> {
+        let found = sessions::table
+            .inner_join(users::table)
+            .filter(sessions::token_hash.eq(token_hash))
+            .filter(sessions::expires_at.gt(now))
+            .select((User::as_select(), sessions::expires_at))
+            .first::<(User, DateTime<Utc>)>(&mut self.connection().await?)
+            .await
+            .optional()?;
+        Ok(found.map(|(user, expires_at)| SignedIn { user, expires_at }))
+    }
+
+    /// Ends a session; false when there was none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_session(&self, token_hash: &[u8]) -> Result<bool> {
+        let gone = diesel::delete(sessions::table.find(token_hash)).execute(&mut self.connection().await?).await?;
+        Ok(gone == 1)
+    }
+}

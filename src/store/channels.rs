@@ -1,0 +1,459 @@
+//! Channels: made, changed, listed, searched; their stream keys.
+
+use chrono::{DateTime, Utc};
+use diesel::define_sql_function;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::page::Beyond;
+use super::schema::{channels, topics, users};
+use super::transitions::{EndedStream, end_on_channel};
+use super::{ChannelId, Loc, Page, Place, Result, Slice, StopReason, Store, TopicId, User, UserId};
+
+define_sql_function! {
+    /// The form in which texts are compared.
+    fn search_fold(words: Text) -> Text;
+}
+define_sql_function! {
+    /// What the index holds of a text.
+    fn search_grams(folded: Text) -> Array<Text>;
+}
+define_sql_function! {
+    /// What must be in the index for a text to contain a word.
+    fn search_query(folded: Text) -> Array<Text>;
+}
+define_sql_function! {
+    /// Where a word stands in a text, from 1; 0 when it does not.
+    fn strpos(text: Text, word: Text) -> Integer;
+}
+
+/// A room that its owner can broadcast into.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = channels, check_for_backend(Pg))]
+pub struct Channel {
+    /// Its id.
+    pub id: ChannelId,
+    /// Its public address.
+    pub loc: Loc,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// What it is about.
+    pub topic_id: Option<TopicId>,
+    /// Its name.
+    pub name: String,
+    /// What its owner says of it.
+    pub description: String,
+    /// A picture.
+    pub image_url: Option<String>,
+    /// What its streams are called when they are not named.
+    pub default_stream_name: String,
+    /// Whether viewers may chat.
+    pub chat_enabled: bool,
+    /// Whether streams are recorded.
+    pub record: bool,
+    /// Whether playback needs a signed URL.
+    pub protected: bool,
+    /// Publishers are refused until then.
+    pub held_until: Option<DateTime<Utc>>,
+    /// Whether it has a stream that has not ended.
+    pub live: bool,
+    /// How many watch now.
+    pub current_viewers: i32,
+    /// Viewer sessions of all its streams.
+    pub views: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its owner last changed it.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A stream key, as it is kept.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The keyed hash that it is looked up by.
+    pub hash: Vec<u8>,
+    /// The copy that only the server's key opens.
+    pub sealed: Vec<u8>,
+}
+
+/// A channel to be made.
+#[derive(Insertable)]
+#[diesel(table_name = channels)]
+pub struct NewChannel<'a> {
+    /// Its id.
+    pub id: ChannelId,
+    /// Its public address.
+    pub loc: Loc,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// What it is about.
+    pub topic_id: Option<TopicId>,
+    /// Its name.
+    pub name: &'a str,
+    /// What its owner says of it.
+    pub description: &'a str,
+    /// What its streams are called when they are not named.
+    pub default_stream_name: &'a str,
+    /// Whether viewers may chat.
+    pub chat_enabled: bool,
+    /// Whether streams are recorded.
+    pub record: bool,
+    /// Whether playback needs a signed URL.
+    pub protected: bool,
+    /// See [`Sealed`].
+    pub key_hash: &'a [u8],
+    /// See [`Sealed`].
+    pub key_sealed: &'a [u8],
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When, again.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What is to be different about a channel; what is `None` stays.
+#[derive(AsChangeset, Default)]
+#[diesel(table_name = channels)]
+pub struct ChannelChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// What its owner says of it.
+    pub description: Option<String>,
+    /// What it is about; `Some(None)` clears.
+    pub topic_id: Option<Option<TopicId>>,
+    /// A picture; `Some(None)` clears.
+    pub image_url: Option<Option<String>>,
+    /// What its streams are called when they are not named.
+    pub default_stream_name: Option<String>,
+    /// Whether viewers may chat.
+    pub chat_enabled: Option<bool>,
+    /// Whether streams are recorded.
+    pub record: Option<bool>,
+    /// Whether playback needs a signed URL.
+    pub protected: Option<bool>,
+    /// When.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// Which channels a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelFilter {
+    /// Of the topic with that slug.
+    pub topic: Option<String>,
+    /// Of the user with that handle.
+    pub owner: Option<String>,
+    /// On the air, or off it.
+    pub live: Option<bool>,
+    /// With each of these words somewhere in name or description.
+    pub words: Vec<String>,
+}
+
+/// How a list of channels is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Newest first.
+    Newest,
+    /// By name.
+    Name,
+    /// Most views first.
+    MostViewed,
+    /// Most present viewers first.
+    MostWatchedNow,
+}
+
+impl ChannelOrder {
+    /// Where `channel` stands in this order.
+    pub fn place(self, channel: &Channel) -> Place {
+        let id = channel.id.0;
+        match self {
+            Self::Newest => Place::Id(id),
+            Self::Name => Place::Text(channel.name.clone(), id),
+            Self::MostViewed => Place::Number(channel.views, id),
+            Self::MostWatchedNow => Place::Number(channel.current_viewers.into(), id),
+        }
+    }
+
+    /// The index columns it reads, and whether from their end.
+    fn columns(self) -> (&'static str, bool) {
+        match self {
+            Self::Newest => ("channels.id", true),
+            Self::Name => ("(channels.name, channels.id)", false),
+            Self::MostViewed => ("(channels.views, channels.id)", true),
+            Self::MostWatchedNow => ("(channels.current_viewers, channels.id)", true),
+        }
+    }
+}
+
+enum Change<'a> {
+    Delete,
+    Key(&'a Sealed),
+    Hold(DateTime<Utc>),
+}
+
+impl Change<'_> {
+    async fn apply(
+        &self,
+        connection: &mut AsyncPgConnection,
+        id: ChannelId,
+        now: DateTime<Utc>,
+    ) -> QueryResult<Channel> {
+        let channel = diesel::update(channels::table.find(id));
+        match self {
+            Self::Delete => {
+                let no_key = None::<&[u8]>;
+                let gone = (
+                    channels::deleted_at.eq(now),
+                    channels::key_hash.eq(no_key),
+                    channels::key_sealed.eq(no_key),
+                );
+                channel.set(gone).returning(Channel::as_returning()).get_result(connection).await
+            }
+            Self::Key(key) => {
+                let renewed = (
+                    channels::key_hash.eq(&key.hash),
+                    channels::key_sealed.eq(&key.sealed),
+                    channels::held_until.eq(None::<DateTime<Utc>>),
+                    channels::updated_at.eq(now),
+                );
+                channel.set(renewed).returning(Channel::as_returning()).get_result(connection).await
+            }
+            Self::Hold(until) => {
+                let held = channels::held_until.eq(until);
+                channel.set(held).returning(Channel::as_returning()).get_result(connection).await
+            }
+        }
+    }
+}
+
+/// What came of something that ends the channel's stream if it has one.
+#[derive(Debug)]
+pub struct Removed {
+    /// The channel as it is now.
+    pub channel: Channel,
+    /// The stream that ended with it.
+    pub ended: Option<EndedStream>,
+}
+
+type Listed<'a> = channels::BoxedQuery<'a, Pg>;
+
+impl Store {
+    /// Makes a channel.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn create_channel(&self, channel: &NewChannel<'_>) -> Result<Channel> {
+        Ok(diesel::insert_into(channels::table)
+            .values(channel)
+            .returning(Channel::as_returning())
+            .get_result(&mut self.connection().await?)
+            .await?)
+    }
+
+    /// Changes a channel; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_channel(&self, id: ChannelId, change: &ChannelChange) -> Result<Option<Channel>> {
+        let changed = diesel::update(channels::table.find(id).filter(channels::deleted_at.is_null()))
+            .set(change)
+            .returning(Channel::as_returning())
+            .get_result(&mut self.connection().await?)
+            .await;
+        Ok(changed.optional()?)
+    }
+
+    /// Deletes a channel and ends its stream; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_channel(&self, id: ChannelId, now: DateTime<Utc>) -> Result<Option<Removed>> {
+        self.change_and_end(id, StopReason::ChannelDeleted, now, Change::Delete).await
+    }
+
+    /// Gives a channel another key and ends the stream that came with the old one; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replace_key(&self, id: ChannelId, key: &Sealed, now: DateTime<Utc>) -> Result<Option<Removed>> {
+        self.change_and_end(id, StopReason::KeyRegenerated, now, Change::Key(key)).await
+    }
+
+    /// Ends a channel's stream and holds its publishers off until `held_until`; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_off_the_air(
+        &self,
+        id: ChannelId,
+        reason: StopReason,
+        now: DateTime<Utc>,
+        held_until: DateTime<Utc>,
+    ) -> Result<Option<Removed>> {
+        self.change_and_end(id, reason, now, Change::Hold(held_until)).await
+    }
+
+    /// Changes a channel under its lock, which every beginning takes as well, and ends its stream.
+    async fn change_and_end(
+        &self,
+        id: ChannelId,
+        reason: StopReason,
+        now: DateTime<Utc>,
+        change: Change<'_>,
+    ) -> Result<Option<Removed>> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                if lock(connection, id).await?.is_none() {
+                    return Ok(None);
+                }
+                let ended = end_on_channel(connection, id, reason, now).await?;
+                let channel = change.apply(connection, id, now).await?;
+                Ok(Some(Removed { channel, ended }))
+            })
+            .await
+    }
+
+    /// The channel at that address.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channel_by_loc(&self, loc: Loc) -> Result<Option<Channel>> {
+        let found = channels::table.filter(channels::loc.eq(loc)).filter(channels::deleted_at.is_null());
+        Ok(found.select(Channel::as_select()).first(&mut self.connection().await?).await.optional()?)
+    }
+
+    /// The channels at those addresses, in no order; those of nothing are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels_by_loc(&self, locs: &[Loc]) -> Result<Vec<Channel>> {
+        let found = channels::table.filter(channels::loc.eq_any(locs)).filter(channels::deleted_at.is_null());
+        Ok(found.select(Channel::as_select()).load(&mut self.connection().await?).await?)
+    }
+
+    /// The channel of that id, unless it was deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channel(&self, id: ChannelId) -> Result<Option<Channel>> {
+        let found = channels::table.find(id).filter(channels::deleted_at.is_null());
+        Ok(found.select(Channel::as_select()).first(&mut self.connection().await?).await.optional()?)
+    }
+
+    /// The channels of those ids, deleted ones too since events still speak of them, in no order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels(&self, ids: &[ChannelId]) -> Result<Vec<Channel>> {
+        let found = channels::table.filter(channels::id.eq_any(ids)).select(Channel::as_select());
+        Ok(found.load(&mut self.connection().await?).await?)
+    }
+
+    /// The channel that a key opens, and its owner.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channel_of_key(&self, key_hash: &[u8]) -> Result<Option<(Channel, User)>> {
+        let found = channels::table
+            .inner_join(users::table)
+            .filter(channels::key_hash.eq(key_hash))
+            .filter(channels::deleted_at.is_null())
+            .select((Channel::as_select(), User::as_select()));
+        Ok(found.first(&mut self.connection().await?).await.optional()?)
+    }
+
+    /// A channel's key as it is kept.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sealed_key(&self, id: ChannelId) -> Result<Option<Vec<u8>>> {
+        let found = channels::table.find(id).select(channels::key_sealed);
+        Ok(found.first::<Option<Vec<u8>>>(&mut self.connection().await?).await.optional()?.flatten())
+    }
+
+    /// A page of channels.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_channels(
+        &self,
+        filter: &ChannelFilter,
+        order: ChannelOrder,
+        page: &Page,
+    ) -> Result<Slice<Channel>> {
+        let (columns, descending) = order.columns();
+        let mut query = filtered(filter);
+        for bound in Beyond::bounds(page, columns, descending) {
+            query = query.filter(bound);
+        }
+        let query = match (order, descending != page.from_end) {
+            (ChannelOrder::Newest, true) => query.order(channels::id.desc()),
+            (ChannelOrder::Newest, false) => query.order(channels::id.asc()),
+            (ChannelOrder::Name, true) => query.order((channels::name.desc(), channels::id.desc())),
+            (ChannelOrder::Name, false) => query.order((channels::name.asc(), channels::id.asc())),
+            (ChannelOrder::MostViewed, true) => query.order((channels::views.desc(), channels::id.desc())),
+            (ChannelOrder::MostViewed, false) => query.order((channels::views.asc(), channels::id.asc())),
+            (ChannelOrder::MostWatchedNow, true) => {
+                query.order((channels::current_viewers.desc(), channels::id.desc()))
+            }
+            (ChannelOrder::MostWatchedNow, false) => {
+                query.order((channels::current_viewers.asc(), channels::id.asc()))
+            }
+        };
+        let query = query.limit(page.probe()).select(Channel::as_select());
+        Ok(page.slice(query.load(&mut self.connection().await?).await?))
+    }
+
+    /// How many channels a list holds in all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_channels(&self, filter: &ChannelFilter) -> Result<i64> {
+        Ok(filtered(filter).count().get_result(&mut self.connection().await?).await?)
+    }
+
+    /// Removes for good the channels that were deleted before `horizon`; how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge_channels(&self, horizon: DateTime<Utc>) -> Result<usize> {
+        let gone = channels::table.filter(channels::deleted_at.lt(horizon));
+        Ok(diesel::delete(gone).execute(&mut self.connection().await?).await?)
+    }
+}
+
+fn filtered(filter: &ChannelFilter) -> Listed<'_> {
+    let mut query = channels::table.filter(channels::deleted_at.is_null()).into_boxed();
+    if let Some(slug) = &filter.topic {
+        let topic = topics::table.filter(topics::slug.eq(slug)).select(topics::id.nullable()).single_value();
+        query = query.filter(channels::topic_id.eq(topic));
+    }
+    if let Some(handle) = &filter.owner {
+        let owner = users::table.filter(users::handle.eq(handle)).select(users::id).single_value();
+        query = query.filter(channels::owner_id.nullable().eq(owner));
+    }
+    match filter.live {
+        Some(true) => query = query.filter(channels::live),
+        Some(false) => query = query.filter(diesel::dsl::not(channels::live)),
+        None => {}
+    }
+    for word in &filter.words {
+        query = query
+            .filter(search_grams(channels::search).contains(search_query(search_fold(word))))
+            .filter(strpos(channels::search, search_fold(word)).gt(0));
+    }
+    query
+}
+
+/// Locks a channel's row until the end of the transaction; `None` when it is not there.
+pub(super) async fn lock(connection: &mut AsyncPgConnection, id: ChannelId) -> QueryResult<Option<Channel>> {
+    channels::table
+        .find(id)
+        .filter(channels::deleted_at.is_null())
+        .select(Channel::as_select())
+        .for_update()
+        .first(connection)
+        .await
+        .optional()
+}

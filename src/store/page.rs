@@ -1,0 +1,149 @@
+//! Pages of lists by keyset: a page begins where another row stands, not at an offset, so that rows which come
+//! or go meanwhile make it neither repeat nor skip.
+
+use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, Expression, NonAggregate, SelectableExpression, ValidGrouping};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
+use uuid::Uuid;
+
+/// Where a row stands in an order: its sort key, then its id, which makes the place unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In an order by id alone, which is by time of creation.
+    Id(Uuid),
+    /// In an order by name.
+    Text(String, Uuid),
+    /// In an order by a count.
+    Number(i64, Uuid),
+}
+
+/// Which rows of a list are wanted.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// How many at the most.
+    pub limit: i64,
+    /// The last ones instead of the first.
+    pub from_end: bool,
+    /// Only rows behind this place.
+    pub after: Option<Place>,
+    /// Only rows before this place.
+    pub before: Option<Place>,
+}
+
+impl Page {
+    /// The first `limit` rows.
+    pub fn first(limit: i64) -> Self {
+        Self { limit, from_end: false, after: None, before: None }
+    }
+
+    /// The `LIMIT` to ask for: one row more than wanted tells whether there are more.
+    pub(super) fn probe(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// Makes the answer of what was read with [`Page::probe`], in reading order.
+    pub(super) fn slice<T>(&self, mut rows: Vec<T>) -> Slice<T> {
+        let more = i64::try_from(rows.len()).is_ok_and(|read| read > self.limit);
+        if more {
+            rows.pop();
+        }
+        if self.from_end {
+            rows.reverse();
+            Slice { rows, has_previous: more, has_next: self.before.is_some() }
+        } else {
+            Slice { rows, has_previous: self.after.is_some(), has_next: more }
+        }
+    }
+}
+
+/// A page that was read.
+#[derive(Clone, Debug)]
+pub struct Slice<T> {
+    /// The rows, in the list's order.
+    pub rows: Vec<T>,
+    /// Whether rows stand before them.
+    pub has_previous: bool,
+    /// Whether rows stand behind them.
+    pub has_next: bool,
+}
+
+/// `(key, id) < (…, …)` or `>`: a comparison of whole rows, the only form for which PostgreSQL goes straight to
+/// the place in an index over both, however many rows share one key.
+#[derive(Debug, Clone)]
+pub(super) struct Beyond {
+    columns: &'static str,
+    operator: &'static str,
+    place: Place,
+}
+
+impl Beyond {
+    /// The bounds of `page` in an order by `columns` (one name, or two in brackets).
+    pub(super) fn bounds(page: &Page, columns: &'static str, descending: bool) -> impl Iterator<Item = Self> {
+        let (behind, ahead) = if descending { (" < ", " > ") } else { (" > ", " < ") };
+        let after = page.after.clone().map(|place| Self { columns, operator: behind, place });
+        let before = page.before.clone().map(|place| Self { columns, operator: ahead, place });
+        after.into_iter().chain(before)
+    }
+}
+
+impl Expression for Beyond {
+    type SqlType = Bool;
+}
+
+impl QueryId for Beyond {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T> AppearsOnTable<T> for Beyond {}
+impl<T> SelectableExpression<T> for Beyond {}
+impl<G> ValidGrouping<G> for Beyond {
+    type IsAggregate = diesel::expression::is_aggregate::No;
+}
+const _: fn() = || {
+    fn not_an_aggregate<T: NonAggregate>() {}
+    not_an_aggregate::<Beyond>();
+};
+
+impl QueryFragment<Pg> for Beyond
+where
+    Pg: Backend,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.columns);
+        out.push_sql(self.operator);
+        match &self.place {
+            Place::Id(id) => out.push_bind_param::<SqlUuid, _>(id)?,
+            Place::Text(key, id) => {
+                out.push_sql("(");
+                out.push_bind_param::<Text, _>(key)?;
+                out.push_sql(", ");
+                out.push_bind_param::<SqlUuid, _>(id)?;
+                out.push_sql(")");
+            }
+            Place::Number(key, id) => {
+                out.push_sql("(");
+                out.push_bind_param::<BigInt, _>(key)?;
+                out.push_sql(", ");
+                out.push_bind_param::<SqlUuid, _>(id)?;
+                out.push_sql(")");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_from_the_end_reads_forward() {
+        let page = Page { from_end: true, ..Page::first(2) };
+        let slice = page.slice(vec![3, 2, 1]);
+        assert_eq!((slice.rows, slice.has_previous, slice.has_next), (vec![2, 3], true, false));
+    }
+}

@@ -1,0 +1,110 @@
+//! The tables, as diesel knows them; `a_table_here_is_the_table_there` in the suite holds them to the migrations.
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    users (id) {
+        id -> Uuid,
+        handle -> Text,
+        display_name -> Text,
+        role -> Text,
+        password_hash -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+table! {
+    sessions (token_hash) {
+        token_hash -> Bytea,
+        user_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+table! {
+    topics (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        retired_at -> Nullable<Timestamptz>,
+    }
+}
+
+table! {
+    channels (id) {
+        id -> Uuid,
+        loc -> Uuid,
+        owner_id -> Uuid,
+        topic_id -> Nullable<Uuid>,
+        name -> Text,
+        description -> Text,
+        image_url -> Nullable<Text>,
+        default_stream_name -> Text,
+        chat_enabled -> Bool,
+        record -> Bool,
+        protected -> Bool,
+        key_hash -> Nullable<Bytea>,
+        key_sealed -> Nullable<Bytea>,
+        held_until -> Nullable<Timestamptz>,
+        live -> Bool,
+        current_viewers -> Int4,
+        views -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        search -> Text,
+    }
+}
+
+table! {
+    streams (id) {
+        id -> Uuid,
+        channel_id -> Uuid,
+        topic_id -> Nullable<Uuid>,
+        name -> Text,
+        state -> Text,
+        node -> Text,
+        connection -> Int8,
+        worker -> Nullable<Int4>,
+        deadline -> Nullable<Timestamptz>,
+        media_time -> Int8,
+        stalls -> Int4,
+        media -> Nullable<Jsonb>,
+        started_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        reason -> Nullable<Text>,
+        current_viewers -> Int4,
+        peak_viewers -> Int4,
+        total_viewers -> Int8,
+    }
+}
+
+table! {
+    event_log (one) {
+        one -> Bool,
+        epoch -> Uuid,
+        last -> Int8,
+        trimmed -> Int8,
+    }
+}
+
+table! {
+    events (number) {
+        number -> Int8,
+        at -> Timestamptz,
+        kind -> Text,
+        stream_id -> Uuid,
+        channel_id -> Uuid,
+        loc -> Uuid,
+        topic_id -> Nullable<Uuid>,
+        reason -> Nullable<Text>,
+    }
+}
+
+joinable!(sessions -> users (user_id));
+joinable!(channels -> users (owner_id));
+joinable!(channels -> topics (topic_id));
+joinable!(streams -> channels (channel_id));
+joinable!(events -> streams (stream_id));
+allow_tables_to_appear_in_same_query!(users, sessions, topics, channels, streams, event_log, events);

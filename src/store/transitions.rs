@@ -1,0 +1,453 @@
+//! The life of a stream: begin, interrupt, resume, end. Each transition is idempotent, checks the state that it
+//! finds under a lock, and writes its event in the same transaction; so whatever nginx reports late, twice or
+//! never, a stream has one start and one stop.
+//!
+//! Locks are taken in one order everywhere: the channel's row, the stream's row, the log's row.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::channels::lock;
+use super::events::{Happened, append};
+use super::schema::{channels, streams};
+use super::streams::on_the_air;
+use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
+
+/// One RTMP connection: nginx's `clientid`, which counts from 1 whenever nginx starts, and which nginx it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Connection {
+    /// The media node.
+    pub node: String,
+    /// Its number there.
+    pub number: i64,
+}
+
+/// A publisher that asks to begin on a channel.
+#[derive(Clone, Debug)]
+pub struct NewStream {
+    /// The id, should it be a new stream.
+    pub id: StreamId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Over which connection.
+    pub connection: Connection,
+    /// The hash of the key that it came with.
+    pub key_hash: Vec<u8>,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Until when it counts as live without another word from nginx.
+    pub lease_until: DateTime<Utc>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Began {
+    /// A new stream is on the air.
+    Started(StreamId),
+    /// The publisher is back in time; the stream goes on.
+    Resumed(StreamId),
+    /// This very connection had begun before.
+    Repeated(StreamId),
+    /// Another connection is publishing here.
+    Busy(Publishing),
+    /// The channel was taken off the air and refuses publishers for a while.
+    Held,
+    /// The key opens this channel no more.
+    Closed,
+}
+
+/// A stream on the air and who publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publishing {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// The channel's address.
+    pub loc: Loc,
+    /// Whether the channel is protected now.
+    pub protected: bool,
+    /// Live or interrupted.
+    pub state: StreamState,
+    /// The publisher's connection; that of the last one while interrupted.
+    pub connection: Connection,
+    /// The nginx worker that was seen to carry it.
+    pub worker: Option<i32>,
+    /// When the lease or the reconnect window ends.
+    pub deadline: DateTime<Utc>,
+}
+
+/// A stream that has just ended.
+#[derive(Clone, Debug)]
+pub struct EndedStream {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its channel's address.
+    pub loc: Loc,
+    /// The last publisher's connection, which may still be open.
+    pub connection: Connection,
+}
+
+/// What nginx says of a publisher while it sends.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which publisher.
+    pub connection: Connection,
+    /// The hash of the key that it came with.
+    pub key_hash: Vec<u8>,
+    /// The timestamp of its last picture or sound, in milliseconds.
+    pub media_time: i64,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Until when it counts as live without another word.
+    pub lease_until: DateTime<Utc>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The stream goes on.
+    Live,
+    /// It was thought to be interrupted and goes on.
+    Resumed,
+    /// Nothing has moved for so many reports in a row.
+    Stalled(i32),
+    /// No stream on the air belongs to that connection and key.
+    Unknown,
+}
+
+impl Store {
+    /// A publisher with a valid key begins: a new stream, or the interrupted one again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin_stream(&self, new: &NewStream) -> Result<Began> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let Some(channel) = lock(connection, new.channel).await? else { return Ok(Began::Closed) };
+                let key_holds = channels::table.find(new.channel).filter(channels::key_hash.eq(&new.key_hash));
+                if !diesel::select(diesel::dsl::exists(key_holds)).get_result::<bool>(connection).await? {
+                    return Ok(Began::Closed);
+                }
+                if channel.held_until.is_some_and(|until| until > new.now) {
+                    return Ok(Began::Held);
+                }
+                let Some(incumbent) = publishing_on(connection, new.channel).await? else {
+                    start(connection, new, &channel).await?;
+                    return Ok(Began::Started(new.id));
+                };
+                if incumbent.state == StreamState::Live {
+                    let repeated = incumbent.connection == new.connection;
+                    return Ok(if repeated { Began::Repeated(incumbent.stream) } else { Began::Busy(incumbent) });
+                }
+                resume(connection, incumbent.stream, &new.connection, new.now, new.lease_until).await?;
+                Ok(Began::Resumed(incumbent.stream))
+            })
+            .await
+    }
+
+    /// nginx reports that a publisher is still sending.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew_lease(&self, report: &Report) -> Result<Renewed> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let Some(id) = publishing_over(connection, &report.connection, Some(&report.key_hash)).await? else {
+                    return Ok(Renewed::Unknown);
+                };
+                let locked = on_the_air().filter(streams::id.eq(id));
+                let found = locked
+                    .select((streams::state, streams::media_time, streams::stalls))
+                    .for_no_key_update()
+                    .first::<(StreamState, i64, i32)>(connection)
+                    .await
+                    .optional()?;
+                let Some((state, last, stalls)) = found else { return Ok(Renewed::Unknown) };
+                let stalls = if report.media_time == last { stalls + 1 } else { 0 };
+                diesel::update(streams::table.find(id))
+                    .set((streams::media_time.eq(report.media_time), streams::stalls.eq(stalls)))
+                    .execute(connection)
+                    .await?;
+                if state == StreamState::Interrupted {
+                    resume(connection, id, &report.connection, report.now, report.lease_until).await?;
+                    return Ok(Renewed::Resumed);
+                }
+                let lease = streams::deadline.eq(report.lease_until);
+                diesel::update(streams::table.find(id)).set(lease).execute(connection).await?;
+                Ok(if stalls > 0 { Renewed::Stalled(stalls) } else { Renewed::Live })
+            })
+            .await
+    }
+
+    /// The publisher over `connection` is gone; the stream waits for it until `until`. False when that connection
+    /// was not publishing a live stream: then nothing changes. With a `key_hash` the stream must belong to it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn interrupt_stream(
+        &self,
+        gone: &Connection,
+        key_hash: Option<&[u8]>,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                match publishing_over(connection, gone, key_hash).await? {
+                    Some(id) => Ok(interrupt(connection, id, gone, now, until).await?),
+                    None => Ok(false),
+                }
+            })
+            .await
+    }
+
+    /// What is on the air on `node`, with its publishers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn publishing(&self, node: &str) -> Result<Vec<Publishing>> {
+        let found = on_the_air().inner_join(channels::table).filter(streams::node.eq(node));
+        let rows = found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
+        Ok(rows.into_iter().map(Publishing::from).collect())
+    }
+
+    /// The streams whose lease or reconnect window has ended by `now`, the most overdue first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overdue_streams(&self, now: DateTime<Utc>) -> Result<Vec<Publishing>> {
+        let found = on_the_air().inner_join(channels::table).filter(streams::deadline.le(now));
+        let found = found.order(streams::deadline).limit(500);
+        let rows = found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
+        Ok(rows.into_iter().map(Publishing::from).collect())
+    }
+
+    /// Gives every live stream a lease until at least `until`: used when we were the ones who did not listen.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn extend_leases(&self, until: DateTime<Utc>) -> Result<usize> {
+        let short = streams::table.filter(streams::state.eq(StreamState::Live)).filter(streams::deadline.lt(until));
+        let longer = diesel::update(short).set(streams::deadline.eq(until));
+        Ok(longer.execute(&mut self.connection().await?).await?)
+    }
+
+    /// Ends an interrupted stream whose window has closed by `now`. `None` when it is back, or over already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_overdue(&self, publishing: &Publishing, now: DateTime<Utc>) -> Result<Option<EndedStream>> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                lock(connection, publishing.channel).await?;
+                match publishing_on(connection, publishing.channel).await? {
+                    Some(now_there)
+                        if now_there.stream == publishing.stream
+                            && now_there.state == StreamState::Interrupted
+                            && now_there.deadline <= now =>
+                    {
+                        Ok(end_on_channel(connection, publishing.channel, StopReason::PublisherGone, now).await?)
+                    }
+                    _ => Ok(None),
+                }
+            })
+            .await
+    }
+
+    /// Notes which nginx worker carries a publisher, and what it says is being sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_publishing(
+        &self,
+        stream: StreamId,
+        carrier: &Connection,
+        worker: i32,
+        media: Option<&serde_json::Value>,
+    ) -> Result<()> {
+        let same = streams::table
+            .find(stream)
+            .filter(streams::node.eq(&carrier.node))
+            .filter(streams::connection.eq(carrier.number))
+            .filter(streams::state.ne(StreamState::Ended));
+        let noted = (streams::worker.eq(worker), media.map(|media| streams::media.eq(media)));
+        diesel::update(same).set(noted).execute(&mut self.connection().await?).await?;
+        Ok(())
+    }
+}
+
+type PublishingRow = (
+    StreamId,
+    ChannelId,
+    Loc,
+    bool,
+    StreamState,
+    String,
+    i64,
+    Option<i32>,
+    Option<DateTime<Utc>>,
+);
+
+#[diesel::dsl::auto_type]
+fn publishing_columns() -> _ {
+    (
+        streams::id,
+        streams::channel_id,
+        channels::loc,
+        channels::protected,
+        streams::state,
+        streams::node,
+        streams::connection,
+        streams::worker,
+        streams::deadline,
+    )
+}
+
+impl From<PublishingRow> for Publishing {
+    fn from(row: PublishingRow) -> Self {
+        let (stream, channel, loc, protected, state, node, number, worker, deadline) = row;
+        // A table constraint holds that whatever is on the air has a deadline.
+        let deadline = deadline.unwrap_or_default();
+        let connection = Connection { node, number };
+        Self { stream, channel, loc, protected, state, connection, worker, deadline }
+    }
+}
+
+/// What is on the air on a channel whose row the caller has locked.
+async fn publishing_on(connection: &mut AsyncPgConnection, channel: ChannelId) -> QueryResult<Option<Publishing>> {
+    let locked = on_the_air().filter(streams::channel_id.eq(channel)).select(streams::id).for_no_key_update();
+    let Some(id) = locked.first::<StreamId>(connection).await.optional()? else { return Ok(None) };
+    let found = streams::table.inner_join(channels::table).filter(streams::id.eq(id)).select(publishing_columns());
+    found.first::<PublishingRow>(connection).await.map(Publishing::from).map(Some)
+}
+
+/// The stream on the air that comes over a connection, with that key if one is given. Nothing is locked.
+async fn publishing_over(
+    connection: &mut AsyncPgConnection,
+    publisher: &Connection,
+    key_hash: Option<&[u8]>,
+) -> QueryResult<Option<StreamId>> {
+    let mut found = streams::table
+        .inner_join(channels::table)
+        .filter(streams::state.ne(StreamState::Ended))
+        .filter(streams::node.eq(&publisher.node))
+        .filter(streams::connection.eq(publisher.number))
+        .select(streams::id)
+        .into_boxed();
+    if let Some(hash) = key_hash {
+        found = found.filter(channels::key_hash.eq(hash));
+    }
+    found.first(connection).await.optional()
+}
+
+async fn start(
+    connection: &mut AsyncPgConnection,
+    new: &NewStream,
+    channel: &super::Channel,
+) -> QueryResult<()> {
+    diesel::insert_into(streams::table)
+        .values((
+            streams::id.eq(new.id),
+            streams::channel_id.eq(channel.id),
+            streams::topic_id.eq(channel.topic_id),
+            streams::name.eq(&channel.default_stream_name),
+            streams::state.eq(StreamState::Live),
+            streams::node.eq(&new.connection.node),
+            streams::connection.eq(new.connection.number),
+            streams::deadline.eq(new.lease_until),
+            streams::started_at.eq(new.now),
+        ))
+        .execute(connection)
+        .await?;
+    let on_the_air = (channels::live.eq(true), channels::held_until.eq(None::<DateTime<Utc>>));
+    diesel::update(channels::table.find(channel.id)).set(on_the_air).execute(connection).await?;
+    report(connection, new.id, EventKind::Started, None, new.now).await
+}
+
+async fn resume(
+    connection: &mut AsyncPgConnection,
+    id: StreamId,
+    publisher: &Connection,
+    now: DateTime<Utc>,
+    lease_until: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(streams::table.find(id))
+        .set((
+            streams::state.eq(StreamState::Live),
+            streams::node.eq(&publisher.node),
+            streams::connection.eq(publisher.number),
+            streams::worker.eq(None::<i32>),
+            streams::stalls.eq(0),
+            streams::deadline.eq(lease_until),
+        ))
+        .execute(connection)
+        .await?;
+    report(connection, id, EventKind::Resumed, None, now).await
+}
+
+/// The state is checked again by the update itself: whoever comes second changes nothing and reports nothing.
+async fn interrupt(
+    connection: &mut AsyncPgConnection,
+    id: StreamId,
+    publisher: &Connection,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let live = streams::table
+        .find(id)
+        .filter(streams::state.eq(StreamState::Live))
+        .filter(streams::node.eq(&publisher.node))
+        .filter(streams::connection.eq(publisher.number));
+    let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
+    if diesel::update(live).set(waiting).execute(connection).await? == 0 {
+        return Ok(false);
+    }
+    report(connection, id, EventKind::Interrupted, None, now).await?;
+    Ok(true)
+}
+
+/// Ends whatever is on the air on a channel that the caller has locked.
+pub(super) async fn end_on_channel(
+    connection: &mut AsyncPgConnection,
+    channel: ChannelId,
+    reason: StopReason,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<EndedStream>> {
+    let Some(ending) = publishing_on(connection, channel).await? else { return Ok(None) };
+    diesel::update(streams::table.find(ending.stream))
+        .set((
+            streams::state.eq(StreamState::Ended),
+            streams::deadline.eq(None::<DateTime<Utc>>),
+            streams::ended_at.eq(now),
+            streams::reason.eq(reason),
+            streams::current_viewers.eq(0),
+        ))
+        .execute(connection)
+        .await?;
+    let off_the_air = (channels::live.eq(false), channels::current_viewers.eq(0));
+    diesel::update(channels::table.find(channel)).set(off_the_air).execute(connection).await?;
+    report(connection, ending.stream, EventKind::Stopped, Some(reason), now).await?;
+    Ok(Some(EndedStream { stream: ending.stream, loc: ending.loc, connection: ending.connection }))
+}
+
+async fn report(
+    connection: &mut AsyncPgConnection,
+    stream: StreamId,
+    kind: EventKind,
+    reason: Option<StopReason>,
+    at: DateTime<Utc>,
+) -> QueryResult<()> {
+    let (channel_id, loc, topic_id) = streams::table
+        .find(stream)
+        .inner_join(channels::table)
+        .select((channels::id, channels::loc, streams::topic_id))
+        .first::<(ChannelId, Loc, Option<TopicId>)>(connection)
+        .await?;
+    append(connection, Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }).await
+}

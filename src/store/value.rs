@@ -1,0 +1,148 @@
+//! The values that columns hold: ids and closed sets, each a type of its own.
+
+use std::fmt;
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = SqlUuid)]
+        pub struct $name(pub Uuid);
+
+        impl ToSql<SqlUuid, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                <Uuid as ToSql<SqlUuid, Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl FromSql<SqlUuid, Pg> for $name {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                <Uuid as FromSql<SqlUuid, Pg>>::from_sql(value).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A user's id.
+    UserId
+}
+id! {
+    /// A topic's id.
+    TopicId
+}
+id! {
+    /// A channel's id, known to its owner's tools only; viewers know its [`Loc`].
+    ChannelId
+}
+id! {
+    /// A channel's public address: random, fixed at creation, in every viewer's URL.
+    Loc
+}
+id! {
+    /// A stream's id, which is also its public uuid.
+    StreamId
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = Text)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The word that stands for it in tables and logs.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl ToSql<Text, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                <str as ToSql<Text, Pg>>::to_sql(self.word(), out)
+            }
+        }
+
+        impl FromSql<Text, Pg> for $name {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                match value.as_bytes() {
+                    $(word if word == $word.as_bytes() => Ok(Self::$variant),)+
+                    other => Err(format!("no {}: {}", stringify!($name), String::from_utf8_lossy(other)).into()),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a user is to this site; each role may all that the one before it may.
+    Role {
+        /// Watches.
+        Viewer = "viewer",
+        /// Has channels and broadcasts.
+        Streamer = "streamer",
+        /// Ends streams that must not be.
+        Moderator = "moderator",
+        /// May everything.
+        Admin = "admin",
+    }
+}
+words! {
+    /// Where a stream is in its life.
+    StreamState {
+        /// Its publisher is sending.
+        Live = "live",
+        /// Its publisher is gone; it has until the deadline to come back.
+        Interrupted = "interrupted",
+        /// Over, for good.
+        Ended = "ended",
+    }
+}
+words! {
+    /// Why a stream ended.
+    StopReason {
+        /// The publisher went and did not come back in time.
+        PublisherGone = "publisher_gone",
+        /// The owner ended it through the API.
+        EndedByOwner = "ended_by_owner",
+        /// A moderator or admin ended it.
+        EndedByModerator = "ended_by_moderator",
+        /// The key that it was sent with was replaced.
+        KeyRegenerated = "key_regenerated",
+        /// Its channel was deleted.
+        ChannelDeleted = "channel_deleted",
+    }
+}
+words! {
+    /// What an event reports.
+    EventKind {
+        /// A stream went on the air.
+        Started = "started",
+        /// Its publisher's connection broke.
+        Interrupted = "interrupted",
+        /// The publisher came back in time.
+        Resumed = "resumed",
+        /// Its name or topic changed.
+        Updated = "updated",
+        /// It went off the air.
+        Stopped = "stopped",
+    }
+}
