@@ -18,5 +18,6 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod lifecycle;
+pub mod realtime;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,168 @@
+//! What the server's key opens: the keys derived from it, each for one purpose, and stream keys under them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::Secrets;
+use crate::ambient::Chance;
+use crate::store::{ChannelId, Sealed};
+
+/// Tells what the key is to whoever finds one lying about.
+const PREFIX: &str = "tk_";
+/// 32 letters that cannot be taken for one another: 5 bits each.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// 32 of them are 160 bits.
+const LENGTH: usize = 32;
+const NONCE: usize = 24;
+
+/// The secret that goes into OBS: whoever has it may broadcast on the channel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamKey(String);
+
+/// Not of the form of a stream key.
+#[derive(Debug, thiserror::Error)]
+#[error("not a stream key")]
+pub struct NoStreamKey;
+
+impl StreamKey {
+    /// A new one.
+    pub fn new(chance: &Chance) -> Self {
+        let letter = |byte: u8| char::from(ALPHABET[usize::from(byte % 32)]);
+        let letters = chance.bytes::<LENGTH>().map(letter);
+        Self(PREFIX.chars().chain(letters).collect())
+    }
+
+    /// The key itself, for its owner alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StreamKey {
+    type Err = NoStreamKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let letters = text.strip_prefix(PREFIX).ok_or(NoStreamKey)?;
+        if letters.len() == LENGTH && letters.bytes().all(|byte| ALPHABET.contains(&byte)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NoStreamKey)
+        }
+    }
+}
+
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamKey")
+    }
+}
+
+/// The keys of this installation.
+#[derive(Clone)]
+pub struct Keyring {
+    lookup: [u8; 32],
+    seal: [u8; 32],
+    playback: [u8; 32],
+    chance: Chance,
+}
+
+/// A sealed key does not open: it was sealed under another server's key, or was tampered with.
+#[derive(Debug, thiserror::Error)]
+#[error("a sealed stream key does not open under this server's key")]
+pub struct NotSealedHere;
+
+impl Keyring {
+    /// Derives the keys from the server's own.
+    pub fn new(secrets: &Secrets, chance: Chance) -> Self {
+        let derive = |purpose: &str| mac(secrets.key(), &[purpose.as_bytes()]);
+        Self {
+            lookup: derive("tally stream key lookup 1"),
+            seal: derive("tally stream key seal 1"),
+            playback: derive("tally playback token 1"),
+            chance,
+        }
+    }
+
+    /// What a stream key is looked up by.
+    pub fn lookup(&self, key: &StreamKey) -> Vec<u8> {
+        mac(&self.lookup, &[key.0.as_bytes()]).to_vec()
+    }
+
+    /// The form in which a channel's stream key is kept.
+    pub fn seal(&self, key: &StreamKey, channel: ChannelId) -> Sealed {
+        let nonce = XNonce::from(self.chance.bytes::<NONCE>());
+        let payload = Payload { msg: key.0.as_bytes(), aad: channel.0.as_bytes() };
+        let sealed = XChaCha20Poly1305::new(&self.seal.into()).encrypt(&nonce, payload);
+        // Encryption fails only on messages beyond 256 GiB.
+        let sealed = [nonce.as_slice(), &sealed.unwrap_or_default()].concat();
+        Sealed { hash: self.lookup(key), sealed }
+    }
+
+    /// A channel's stream key again.
+    ///
+    /// # Errors
+    /// When it was sealed under another key, or for another channel.
+    pub fn open(&self, sealed: &[u8], channel: ChannelId) -> Result<StreamKey, NotSealedHere> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(NotSealedHere)?;
+        let payload = Payload { msg: sealed, aad: channel.0.as_bytes() };
+        let opened = XChaCha20Poly1305::new(&self.seal.into()).decrypt(&XNonce::from(*nonce), payload);
+        let text = String::from_utf8(opened.map_err(|_| NotSealedHere)?).map_err(|_| NotSealedHere)?;
+        text.parse().map_err(|_| NotSealedHere)
+    }
+
+    /// Signs the parts of a playback token.
+    pub fn sign_playback(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.playback, parts)
+    }
+}
+
+/// HMAC-SHA256 over parts of fixed sizes, the last of which may vary.
+fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC fills its key up to a block with zeros; done here, it cannot fail for its length.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(&block.into());
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::new(&Secrets::of_test([1; 32], "internal"), Chance::seeded(1))
+    }
+
+    #[test]
+    fn a_sealed_key_opens_for_its_channel_only_and_under_its_server_only() {
+        let key = StreamKey::new(&Chance::system());
+        let (channel, other) = (ChannelId(Uuid::from_u128(1)), ChannelId(Uuid::from_u128(2)));
+        let kept = keyring().seal(&key, channel);
+        assert_eq!(keyring().open(&kept.sealed, channel).unwrap(), key);
+        assert!(keyring().open(&kept.sealed, other).is_err());
+        let stranger = Keyring::new(&Secrets::of_test([2; 32], "internal"), Chance::seeded(1));
+        assert!(stranger.open(&kept.sealed, channel).is_err());
+        assert!(keyring().open(&kept.sealed[..10], channel).is_err());
+        assert!(!kept.sealed.windows(8).any(|part| key.reveal().as_bytes().windows(8).any(|own| own == part)));
+    }
+
+    #[test]
+    fn a_key_has_a_form_of_its_own() {
+        let key = StreamKey::new(&Chance::system());
+        assert_eq!(key.reveal().parse::<StreamKey>().unwrap(), key);
+        for wrong in ["", "tk_", "tk_0000000000000000000000000000000O", "sk_abcdefghijkmnpqrstuvwxyz234567"] {
+            assert!(wrong.parse::<StreamKey>().is_err(), "{wrong}");
+        }
+        assert_eq!(format!("{key:?}"), "StreamKey");
+    }
+}

@@ -1,0 +1,101 @@
+//! nginx's reports of playlist requests: one syslog datagram each, so that no viewer ever waits for us and
+//! playback goes on when we are away.
+
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::presence::{Presence, Session};
+use crate::lifecycle::Failure;
+use crate::store::Loc;
+
+/// The longest report: nginx cuts a User-Agent long before.
+const LONGEST: usize = 4096;
+
+/// A playlist was given out.
+#[derive(Debug, PartialEq, Eq)]
+struct Report<'a> {
+    secret: &'a [u8],
+    loc: Loc,
+    token: Option<&'a [u8]>,
+    address: &'a [u8],
+    agent: &'a [u8],
+}
+
+/// Receives reports until `stop`. One without the secret, which `is_secret` knows, counts for nothing.
+///
+/// # Errors
+/// When the socket fails for good.
+pub async fn listen(
+    socket: UdpSocket,
+    presence: Presence,
+    is_secret: impl Fn(&[u8]) -> bool + Send,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let mut datagram = [0; LONGEST];
+    loop {
+        let length = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            received = socket.recv(&mut datagram) => match received {
+                Ok(length) => length,
+                Err(error) => {
+                    tracing::warn!(%error, "a report of a playlist request was lost");
+                    continue;
+                }
+            },
+        };
+        match Report::parse(&datagram[..length]) {
+            Some(report) if is_secret(report.secret) => presence.touch(report.loc, &report.session()),
+            _ => tracing::debug!("a datagram that is no report"),
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Reads `…tally: SECRET LOC TOKEN ADDRESS AGENT`; `-` stands for no token, and the agent may hold spaces.
+    fn parse(datagram: &'a [u8]) -> Option<Self> {
+        const TAG: &[u8] = b"tally: ";
+        let start = datagram.windows(TAG.len()).position(|window| window == TAG)? + TAG.len();
+        let mut fields = datagram[start..].splitn(5, |byte| *byte == b' ');
+        let (secret, loc, token) = (fields.next()?, fields.next()?, fields.next()?);
+        let (address, agent) = (fields.next()?, fields.next()?);
+        let loc = Loc(Uuid::try_parse_ascii(loc).ok()?);
+        Some(Self { secret, loc, token: (token != b"-").then_some(token), address, agent })
+    }
+
+    fn session(&self) -> Session<'a> {
+        match self.token {
+            Some(token) => Session::Token(token),
+            None => Session::Player { address: self.address, agent: self.agent },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LOC: &str = "018f3c1e-0000-4000-8000-000000000001";
+
+    #[test]
+    fn a_report_says_who_asked_for_which_playlist() {
+        let datagram = format!("<190>Nov 23 12:00:00 tally: s3 {LOC} - 10.0.0.7 Mozilla/5.0 (X11) Safari");
+        let report = Report::parse(datagram.as_bytes()).unwrap();
+        assert_eq!(report.secret, b"s3");
+        assert_eq!(report.loc, Loc(LOC.parse().unwrap()));
+        assert_eq!(report.token, None);
+        assert_eq!((report.address, report.agent), (&b"10.0.0.7"[..], &b"Mozilla/5.0 (X11) Safari"[..]));
+        let datagram = format!("<190>Nov  3 12:00:00 tally: s3 {LOC} abc.def 10.0.0.7 -");
+        assert_eq!(Report::parse(datagram.as_bytes()).unwrap().token, Some(&b"abc.def"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_is_a_danger(datagram: Vec<u8>, tail: Vec<u8>) {
+            Report::parse(&datagram);
+            Report::parse(&[&datagram[..], b"tally: ", &tail[..]].concat());
+        }
+    }
+}
