@@ -1,0 +1,299 @@
+//! The life of a stream from outside: nginx-rtmp's callbacks, typed; the transitions that they ask for; and the
+//! reconciliation of what we say with what nginx really carries. Callbacks come late, twice or never, so they are
+//! hints: leases and the reconciler are what makes it true.
+
+mod callback;
+mod door;
+mod nginx;
+mod reconcile;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::ambient::{Chance, Clock};
+use crate::auth::{Action, Keyring, StreamKey, Viewer};
+use crate::lifecycle::Tasks;
+use crate::realtime::{Presence, Session};
+use crate::store::{
+    Began, Channel, ChannelId, Connection, EndedStream, Loc, NewStream, Publishing, Removed, Renewed, Report, Sealed,
+    StopReason, Store, StoreError, StreamId,
+};
+
+pub use callback::Callback;
+pub use door::routes;
+pub use nginx::{Carried, Carrier, Nginx, NginxError, stream_name};
+pub use reconcile::Sweeper;
+
+/// How long a stream counts as live without a word from nginx, which gives one every 5 s: two may be lost.
+pub const LEASE: Duration = Duration::from_secs(12);
+/// A channel that was taken off the air refuses publishers for the reconnect window, and at least for this long:
+/// OBS comes back by itself after 2 s, and after 3 s more.
+const LEAST_HOLD: Duration = Duration::from_secs(10);
+/// So many reports without a new picture or sound, and the publisher is cut off.
+const STALLS: i32 = 2;
+
+/// The one door to a stream's life; cloned freely.
+#[derive(Clone)]
+pub struct Ingest {
+    store: Store,
+    presence: Presence,
+    keyring: Keyring,
+    nginx: Nginx,
+    clock: Clock,
+    chance: Chance,
+    tasks: Tasks,
+    window: Duration,
+}
+
+/// What [`Ingest`] is built of.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Who watches.
+    pub presence: Presence,
+    /// What opens stream keys.
+    pub keyring: Keyring,
+    /// The media node.
+    pub nginx: Nginx,
+    /// The time.
+    pub clock: Clock,
+    /// Ids.
+    pub chance: Chance,
+    /// Who runs what comes later.
+    pub tasks: Tasks,
+    /// How long a stream waits for its publisher.
+    pub reconnect_window: Duration,
+}
+
+/// The answer to a publisher.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// Go ahead, under this name.
+    As(String),
+    /// No.
+    Refused(Why),
+}
+
+/// Why a publisher is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its key opens nothing.
+    Key,
+    /// The channel's owner may not broadcast any more.
+    Owner,
+    /// Another publisher is on the air there.
+    Busy,
+    /// The channel was taken off the air a moment ago.
+    Held,
+}
+
+/// The answer to an RTMP player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// It may play.
+    Allowed,
+    /// There is no such stream, or it is not for everybody.
+    Refused,
+}
+
+/// What can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Result<T> = std::result::Result<T, IngestError>;
+
+impl Ingest {
+    /// Puts the parts together; the sweeper is started apart.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
+        Self { store, presence, keyring, nginx, clock, chance, tasks, window: reconnect_window }
+    }
+
+    /// A publisher comes with a key.
+    ///
+    /// # Errors
+    /// When the database fails; then nobody may publish.
+    pub async fn publish(&self, connection: Connection, name: &[u8]) -> Result<Publish> {
+        let Some(key_hash) = self.key_hash(name) else { return Ok(Publish::Refused(Why::Key)) };
+        let Some((channel, owner)) = self.store.channel_of_key(&key_hash).await? else {
+            return Ok(Publish::Refused(Why::Key));
+        };
+        if Viewer::User(owner).may(Action::Publish(&channel)).is_err() {
+            return Ok(Publish::Refused(Why::Owner));
+        }
+        let now = self.clock.now();
+        let id = StreamId(self.chance.id(now));
+        let new = NewStream { id, channel: channel.id, connection, key_hash, now, lease_until: now + LEASE };
+        let mut began = self.store.begin_stream(&new).await?;
+        if let Began::Busy(incumbent) = &began
+            && self.is_gone(incumbent).await
+        {
+            self.interrupt(&incumbent.connection, None).await?;
+            began = self.store.begin_stream(&new).await?;
+        }
+        tracing::info!(loc = %channel.loc, outcome = outcome(&began), "a publisher came");
+        Ok(match began {
+            Began::Started(_) | Began::Resumed(_) | Began::Repeated(_) => {
+                Publish::As(stream_name(channel.loc, channel.protected))
+            }
+            Began::Busy(_) => Publish::Refused(Why::Busy),
+            Began::Held => Publish::Refused(Why::Held),
+            Began::Closed => Publish::Refused(Why::Key),
+        })
+    }
+
+    /// A publisher reports that it is still there; false when it is to be cut off.
+    ///
+    /// # Errors
+    /// When the database fails; then the publisher stays.
+    pub async fn publisher_is_there(&self, connection: Connection, name: &[u8], media_time: i64) -> Result<bool> {
+        let Some(key_hash) = self.key_hash(name) else { return Ok(false) };
+        let now = self.clock.now();
+        let report = Report { connection, key_hash, media_time, now, lease_until: now + LEASE };
+        Ok(match self.store.renew_lease(&report).await? {
+            Renewed::Live | Renewed::Resumed => true,
+            Renewed::Stalled(times) => times < STALLS,
+            Renewed::Unknown => false,
+        })
+    }
+
+    /// A publisher is said to be gone. Its stream waits for it, unless this is not the stream's publisher: one
+    /// that was refused leaves word as well.
+    ///
+    /// # Errors
+    /// When the database fails; then the lease runs out instead.
+    pub async fn publisher_gone(&self, connection: &Connection, name: &[u8]) -> Result<()> {
+        match self.key_hash(name) {
+            Some(key_hash) => self.interrupt(connection, Some(&key_hash)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// An RTMP player asks for a stream by its channel's address.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn play(&self, connection: &Connection, name: &[u8]) -> Result<Watching> {
+        let Some(loc) = loc_of(name) else { return Ok(Watching::Refused) };
+        let channel = self.store.channel_by_loc(loc).await?;
+        let allowed = channel.is_some_and(|channel| Viewer::Anonymous.may(Action::Watch(&channel)).is_ok());
+        if !allowed {
+            return Ok(Watching::Refused);
+        }
+        self.player_is_there(connection, name);
+        Ok(Watching::Allowed)
+    }
+
+    /// An RTMP player is still there.
+    pub fn player_is_there(&self, connection: &Connection, name: &[u8]) {
+        if let Some(loc) = loc_of(name) {
+            self.presence.touch(loc, &session(connection));
+        }
+    }
+
+    /// An RTMP player has gone.
+    pub fn player_gone(&self, connection: &Connection, name: &[u8]) {
+        if let Some(loc) = loc_of(name) {
+            self.presence.leave(loc, &session(connection));
+        }
+    }
+
+    /// Takes a channel off the air and holds its publishers off for the reconnect window; `None` when there is
+    /// no such channel.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_stream(&self, channel: &Channel, reason: StopReason) -> Result<Option<Removed>> {
+        self.save_counts(channel.loc).await?;
+        let now = self.clock.now();
+        let held_until = now + self.window.max(LEAST_HOLD);
+        let removed = self.store.take_off_the_air(channel.id, reason, now, held_until).await?;
+        Ok(self.cut_off(removed, channel))
+    }
+
+    /// Gives a channel another key; whoever broadcasts with the old one is cut off.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn regenerate_key(&self, channel: &Channel) -> Result<Option<Removed>> {
+        self.save_counts(channel.loc).await?;
+        let (_, sealed) = self.new_key(channel.id);
+        let removed = self.store.replace_key(channel.id, &sealed, self.clock.now()).await?;
+        Ok(self.cut_off(removed, channel))
+    }
+
+    /// Deletes a channel and cuts its publisher off.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_channel(&self, channel: &Channel) -> Result<Option<Removed>> {
+        self.save_counts(channel.loc).await?;
+        let removed = self.store.delete_channel(channel.id, self.clock.now()).await?;
+        Ok(self.cut_off(removed, channel))
+    }
+
+    /// A key for a channel, and the form in which it is kept.
+    pub fn new_key(&self, channel: ChannelId) -> (StreamKey, Sealed) {
+        let key = StreamKey::new(&self.chance);
+        let sealed = self.keyring.seal(&key, channel);
+        (key, sealed)
+    }
+
+    async fn interrupt(&self, gone: &Connection, key_hash: Option<&[u8]>) -> Result<bool> {
+        let now = self.clock.now();
+        let interrupted = self.store.interrupt_stream(gone, key_hash, now, now + self.window).await?;
+        if interrupted {
+            tracing::info!(node = gone.node, connection = gone.number, "a publisher is gone; its stream waits");
+        }
+        Ok(interrupted)
+    }
+
+    /// Ends a stream whose publisher did not come back.
+    async fn end_overdue(&self, publishing: &Publishing, now: DateTime<Utc>) -> Result<Option<EndedStream>> {
+        self.save_counts(publishing.loc).await?;
+        let ended = self.store.end_overdue(publishing, now).await?;
+        if ended.is_some() {
+            tracing::info!(loc = %publishing.loc, "a stream ended: its publisher did not come back");
+        }
+        Ok(ended)
+    }
+
+    /// What presence counted up to now belongs to the stream before it ends.
+    async fn save_counts(&self, loc: Loc) -> Result<()> {
+        if let Some(counts) = self.presence.counts(loc) {
+            self.store.write_counts(&[counts]).await?;
+        }
+        Ok(())
+    }
+
+    fn key_hash(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let key: StreamKey = std::str::from_utf8(name).ok()?.parse().ok()?;
+        Some(self.keyring.lookup(&key))
+    }
+}
+
+fn session(connection: &Connection) -> Session<'_> {
+    Session::Rtmp { node: &connection.node, connection: connection.number }
+}
+
+fn loc_of(name: &[u8]) -> Option<Loc> {
+    // Only the form that we give out: a protected stream's name is none, and no second spelling opens anything.
+    let loc = uuid::Uuid::try_parse_ascii(name).ok()?;
+    (loc.to_string().as_bytes() == name).then_some(Loc(loc))
+}
+
+fn outcome(began: &Began) -> &'static str {
+    match began {
+        Began::Started(_) => "started",
+        Began::Resumed(_) => "resumed",
+        Began::Repeated(_) => "repeated",
+        Began::Busy(_) => "busy",
+        Began::Held => "held",
+        Began::Closed => "closed",
+    }
+}

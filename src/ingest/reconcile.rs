@@ -1,0 +1,176 @@
+//! Makes what we say follow what is: deadlines that have passed, and publishers that nginx no longer carries.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Carried, Ingest, LEASE, Result, stream_name};
+use crate::lifecycle::Failure;
+use crate::store::{Channel, Connection, EndedStream, Loc, Publishing, Removed, StreamState};
+
+/// How often deadlines are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// A sweep that comes later than this after the last good one has not listened to nginx in between, or could not
+/// write down what it heard; then leases are given anew before any is called over.
+const DEAF: Duration = Duration::from_secs(4);
+/// What is being sent is written down every so many rounds.
+const NOTED: u32 = 5;
+/// The one media node that this configuration knows.
+const NODE: &str = "local";
+
+/// Sweeps on behalf of [`Ingest`]; made once a process.
+pub struct Sweeper {
+    ingest: Ingest,
+    last: Option<Duration>,
+    rounds: u32,
+    /// Publishers that nginx did not list the last time: one look may fall between accept and registration.
+    missing: HashSet<Connection>,
+}
+
+impl Sweeper {
+    /// A sweeper that has not listened yet.
+    pub fn new(ingest: Ingest) -> Self {
+        Self { ingest, last: None, rounds: 0, missing: HashSet::new() }
+    }
+
+    /// Sweeps until `stop`.
+    ///
+    /// # Errors
+    /// Never: what fails is tried again.
+    pub async fn run(mut self, stop: CancellationToken) -> std::result::Result<(), Failure> {
+        let mut tick = interval(SWEEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = tick.tick() => {}
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "streams cannot be swept");
+            }
+        }
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// When the database fails; then leases are given anew in the next good round.
+    pub async fn sweep(&mut self) -> Result<()> {
+        let (clock, store) = (self.ingest.clock.clone(), self.ingest.store.clone());
+        let deaf = self.last.is_none_or(|last| clock.elapsed() - last > DEAF);
+        self.last = None;
+        if deaf {
+            store.extend_leases(clock.now() + LEASE).await?;
+        }
+        self.reconcile().await?;
+        for overdue in store.overdue_streams(clock.now()).await? {
+            match overdue.state {
+                StreamState::Live => {
+                    tracing::info!(loc = %overdue.loc, "nothing was heard of a publisher for too long");
+                    self.ingest.interrupt(&overdue.connection, None).await?;
+                }
+                _ => {
+                    self.ingest.end_overdue(&overdue, clock.now()).await?;
+                }
+            }
+        }
+        self.last = Some(clock.elapsed());
+        Ok(())
+    }
+
+    /// Compares the rows with nginx's own list. Silence of nginx decides nothing: leases do.
+    async fn reconcile(&mut self) -> Result<()> {
+        let rows = self.ingest.store.publishing(NODE).await?;
+        if rows.is_empty() {
+            self.missing.clear();
+            return Ok(());
+        }
+        let Ok(carried) = self.ingest.nginx.carried().await else { return Ok(()) };
+        self.rounds = self.rounds.wrapping_add(1);
+        let renoted = self.rounds.is_multiple_of(NOTED);
+        let mut missing = HashSet::new();
+        for row in rows.iter().filter(|row| row.state == StreamState::Live) {
+            match find(&carried, row) {
+                Some(_) if row.worker == Some(carried.worker) && !renoted => {}
+                Some(carrier) => {
+                    let media = Some(&carrier.media);
+                    self.ingest.store.note_publishing(row.stream, &row.connection, carried.worker, media).await?;
+                }
+                None if is_certainly_gone(&carried, row) => {
+                    if self.missing.contains(&row.connection) {
+                        self.ingest.interrupt(&row.connection, None).await?;
+                    } else {
+                        missing.insert(row.connection.clone());
+                    }
+                }
+                None => {}
+            }
+        }
+        self.missing = missing;
+        Ok(())
+    }
+}
+
+impl Ingest {
+    /// Whether an incumbent that nginx says nothing more of is really gone, so that its publisher, which may be
+    /// the very one that asks, need not wait for the lease to end.
+    pub(super) async fn is_gone(&self, incumbent: &Publishing) -> bool {
+        match self.nginx.carried().await {
+            Ok(carried) => find(&carried, incumbent).is_none() && is_certainly_gone(&carried, incumbent),
+            Err(_) => false,
+        }
+    }
+
+    /// Cuts the publisher of an ended stream off, and keeps at it until nginx carries it no more: it may have been
+    /// let in a moment ago and not be on nginx's list yet. Should all that fail, its next report is refused.
+    pub(super) fn cut_off(&self, removed: Option<Removed>, before: &Channel) -> Option<Removed> {
+        if let Some(ended) = removed.as_ref().and_then(|removed| removed.ended.clone()) {
+            tracing::info!(loc = %ended.loc, "a stream was ended; its publisher is cut off");
+            let (ingest, protected) = (self.clone(), before.protected);
+            self.tasks.pass("cut off", async move { ingest.keep_cutting(&ended, protected).await });
+        }
+        removed
+    }
+
+    async fn keep_cutting(&self, ended: &EndedStream, protected: bool) {
+        for wait in [0, 200, 500, 1000, 2000] {
+            sleep(Duration::from_millis(wait)).await;
+            if !self.is_cut(ended.loc, protected).await {
+                continue;
+            }
+            return;
+        }
+    }
+
+    async fn is_cut(&self, loc: Loc, protected: bool) -> bool {
+        // Protection may have been switched while on the air; the stream has the name that it began with.
+        for name in [stream_name(loc, protected), stream_name(loc, !protected)] {
+            match self.nginx.drop_publisher(&name).await {
+                Ok(0) => {}
+                Ok(_) => return true,
+                Err(error) => tracing::warn!(%error, "a publisher could not be cut off"),
+            }
+        }
+        false
+    }
+}
+
+fn find<'a>(carried: &'a Carried, row: &Publishing) -> Option<&'a super::Carrier> {
+    let names = [stream_name(row.loc, false), stream_name(row.loc, true)];
+    let same = |carrier: &&super::Carrier| {
+        carrier.connection == row.connection.number && names.contains(&carrier.name)
+    };
+    carried.publishers.iter().find(same)
+}
+
+/// Absence from the list proves something only if the worker that was asked is the one that carried it, or the one
+/// that carried it is dead: after a reload the old worker goes on, unlisted.
+fn is_certainly_gone(carried: &Carried, row: &Publishing) -> bool {
+    match row.worker {
+        Some(worker) => worker == carried.worker || !Path::new(&format!("/proc/{worker}")).exists(),
+        None => false,
+    }
+}

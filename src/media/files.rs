@@ -1,0 +1,188 @@
+//! Where the files of streams lie, and their end: a player must not hang on a playlist that will never grow again,
+//! and nothing of an ended stream is left behind.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::ambient::Clock;
+use crate::lifecycle::Failure;
+use crate::realtime::Presence;
+use crate::store::Loc;
+
+/// How often the directories are looked at.
+const ROUND: Duration = Duration::from_secs(1);
+/// How long an ended stream's segments stay, for the players that still have some to play.
+const AFTERGLOW: Duration = Duration::from_secs(20);
+const END: &[u8] = b"#EXT-X-ENDLIST\n";
+
+/// The layout of the media directory; nginx knows the same one.
+#[derive(Clone, Debug)]
+pub struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Everything below `root`.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Where nginx writes HLS, a directory a stream.
+    pub fn hls(&self) -> PathBuf {
+        self.root.join("hls")
+    }
+
+    /// The directory of a public channel's stream.
+    pub fn hls_of(&self, loc: Loc) -> PathBuf {
+        self.hls().join(loc.to_string())
+    }
+
+    /// Where pictures lie.
+    pub fn thumbnails(&self) -> PathBuf {
+        self.root.join("thumb")
+    }
+
+    /// Makes the directories.
+    ///
+    /// # Errors
+    /// When that is not permitted.
+    pub async fn make(&self) -> std::io::Result<()> {
+        fs::create_dir_all(self.hls()).await?;
+        fs::create_dir_all(self.thumbnails()).await
+    }
+}
+
+/// Ends playlists and removes what is left of streams that are off the air.
+pub struct Janitor {
+    files: Files,
+    presence: Presence,
+    clock: Clock,
+    /// Since when each directory was seen to belong to nothing on the air.
+    idle: std::collections::HashMap<PathBuf, Duration>,
+}
+
+impl Janitor {
+    /// A janitor of `files`; `presence` knows what is on the air.
+    pub fn new(files: Files, presence: Presence, clock: Clock) -> Self {
+        Self { files, presence, clock, idle: std::collections::HashMap::new() }
+    }
+
+    /// Works until `stop`.
+    ///
+    /// # Errors
+    /// Never: what fails is logged and tried again.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
+        let mut round = interval(ROUND);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = round.tick() => {}
+            }
+            if let Err(error) = self.work().await {
+                tracing::warn!(%error, "the media directory cannot be tidied");
+            }
+        }
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub async fn work(&mut self) -> std::io::Result<()> {
+        let now = self.clock.elapsed();
+        let mut seen = HashSet::new();
+        let mut streams = fs::read_dir(self.files.hls()).await?;
+        while let Some(stream) = streams.next_entry().await? {
+            let directory = stream.path();
+            if loc_of(&directory).is_none_or(|loc| self.presence.is_on_the_air(loc)) {
+                continue;
+            }
+            end_playlist(&directory.join("index.m3u8")).await?;
+            let since = *self.idle.entry(directory.clone()).or_insert(now);
+            if now - since >= AFTERGLOW {
+                ignore_missing(fs::remove_dir_all(&directory).await)?;
+            } else {
+                seen.insert(directory);
+            }
+        }
+        self.idle.retain(|directory, _| seen.contains(directory));
+        let mut pictures = fs::read_dir(self.files.thumbnails()).await?;
+        while let Some(picture) = pictures.next_entry().await? {
+            if loc_of(&picture.path()).is_some_and(|loc| !self.presence.is_on_the_air(loc)) {
+                ignore_missing(fs::remove_file(picture.path()).await)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says in a playlist that nothing will follow. nginx writes a playlist anew when its stream comes back.
+async fn end_playlist(playlist: &Path) -> std::io::Result<()> {
+    let Ok(written) = fs::read(playlist).await else { return Ok(()) };
+    if written.is_empty() || written.ends_with(END) {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().append(true).open(playlist).await?;
+    file.write_all(END).await?;
+    file.flush().await
+}
+
+/// The channel that a directory or file belongs to: `LOC`, `p-LOC`, `LOC.png`, `LOC.gif.new` and so on.
+fn loc_of(path: &Path) -> Option<Loc> {
+    let name = path.file_name().and_then(OsStr::to_str)?;
+    let name = name.strip_prefix("p-").unwrap_or(name);
+    let loc = name.split('.').next()?;
+    loc.parse::<Uuid>().ok().map(Loc)
+}
+
+fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::store::{ChannelId, Counts, StreamId};
+
+    #[tokio::test]
+    async fn an_ended_streams_playlist_says_so_and_its_files_go_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path().to_owned());
+        files.make().await.unwrap();
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let presence = Presence::new(clock.clone(), Duration::from_secs(12));
+        let (ended, live) = (Loc(Uuid::from_u128(1)), Loc(Uuid::from_u128(2)));
+        presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), live, Counts::default());
+        for loc in [ended, live] {
+            fs::create_dir_all(files.hls_of(loc)).await.unwrap();
+            fs::write(files.hls_of(loc).join("index.m3u8"), "#EXTM3U\n").await.unwrap();
+            fs::write(files.thumbnails().join(format!("{loc}.png")), "").await.unwrap();
+        }
+        let playlist = async |loc| fs::read_to_string(files.hls_of(loc).join("index.m3u8")).await.unwrap();
+        let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
+        janitor.work().await.unwrap();
+        janitor.work().await.unwrap();
+        assert_eq!(playlist(ended).await, "#EXTM3U\n#EXT-X-ENDLIST\n");
+        assert_eq!(playlist(live).await, "#EXTM3U\n");
+        assert!(!files.thumbnails().join(format!("{ended}.png")).exists());
+        assert!(files.thumbnails().join(format!("{live}.png")).exists());
+        clock.advance(AFTERGLOW);
+        janitor.work().await.unwrap();
+        assert!(!files.hls_of(ended).exists());
+        assert!(files.hls_of(live).exists());
+    }
+}

@@ -1,0 +1,139 @@
+//! Pictures of what is on the air: a PNG every 5 s and a silent GIF of the last seconds every 15 s, each by one
+//! short run of ffmpeg at low priority, a few at a time. Protected channels get none: theirs would be seen by
+//! everybody.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::fs;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::files::Files;
+use crate::lifecycle::{Failure, Tasks};
+use crate::realtime::Presence;
+use crate::store::Loc;
+
+/// How often pictures are taken.
+const ROUND: Duration = Duration::from_secs(5);
+/// Every so many rounds a loop is made.
+const ROUNDS_A_LOOP: u32 = 3;
+/// So many runs of ffmpeg at a time; a round that finds them all busy is left out.
+const AT_A_TIME: usize = 2;
+/// ffmpeg takes a fifth of a second; one that hangs is killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A loop shows so many segments, which are about a second long.
+const LOOP_SEGMENTS: usize = 4;
+
+/// Takes pictures of everything on the air.
+pub struct Thumbnails {
+    files: Files,
+    presence: Presence,
+    turns: Arc<Semaphore>,
+}
+
+impl Thumbnails {
+    /// Pictures into `files`; `presence` knows what is on the air.
+    pub fn new(files: Files, presence: Presence) -> Self {
+        Self { files, presence, turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+    }
+
+    /// Works until `stop`.
+    ///
+    /// # Errors
+    /// Never: a picture that fails is logged, and the next one is taken.
+    pub async fn run(self, tasks: Tasks, stop: CancellationToken) -> Result<(), Failure> {
+        let mut round = interval(ROUND);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = 0_u32;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = round.tick() => {}
+            }
+            for loc in self.presence.on_the_air() {
+                let Some(turn) = self.turn(&stop).await else { break };
+                let (files, looped) = (self.files.clone(), rounds.is_multiple_of(ROUNDS_A_LOOP));
+                tasks.pass("thumbnail", async move {
+                    if let Err(error) = take(&files, loc, looped).await {
+                        tracing::warn!(%loc, %error, "no picture could be taken");
+                    }
+                    drop(turn);
+                });
+            }
+            rounds = rounds.wrapping_add(1);
+        }
+    }
+
+    async fn turn(&self, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        tokio::select! {
+            () = stop.cancelled() => None,
+            turn = Arc::clone(&self.turns).acquire_owned() => turn.ok(),
+        }
+    }
+}
+
+/// Takes a stream's picture, and its loop if `looped` or if it has none yet.
+async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
+    let directory = files.hls_of(loc);
+    let Ok(playlist) = fs::read_to_string(directory.join("index.m3u8")).await else { return Ok(()) };
+    let segments = newest(&playlist, &directory);
+    let Some(last) = segments.last() else { return Ok(()) };
+    let picture = |ending: &str| files.thumbnails().join(format!("{loc}.{ending}"));
+    let still = ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
+    let one = ["-frames:v", "1", "-vf", "scale=640:-2", "-f", "image2", "-c:v", "png"].map(String::from);
+    make(still.chain(one), &picture("png")).await?;
+    if looped || !fs::try_exists(picture("gif")).await? {
+        let joined = segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join("|");
+        let few = "fps=5,scale=320:-2:flags=fast_bilinear,split[a][b];\
+            [a]palettegen=max_colors=64[p];[b][p]paletteuse=dither=bayer:bayer_scale=3";
+        let loop_of = ["-i".to_owned(), format!("concat:{joined}"), "-an".to_owned(), "-vf".to_owned()];
+        let rest = [few, "-loop", "0", "-f", "gif"].map(String::from);
+        make(loop_of.into_iter().chain(rest), &picture("gif")).await?;
+    }
+    Ok(())
+}
+
+/// The last segments that the playlist lists, in its order.
+fn newest(playlist: &str, directory: &Path) -> Vec<PathBuf> {
+    let plain = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.contains(['/', '|']);
+    let mut names: Vec<&str> = playlist.lines().rev().filter(plain).take(LOOP_SEGMENTS).collect();
+    names.reverse();
+    names.into_iter().map(|name| directory.join(name)).collect()
+}
+
+/// Runs ffmpeg into a file aside and puts that into its place, so that no viewer is given half a picture.
+async fn make(arguments: impl Iterator<Item = String>, picture: &Path) -> std::io::Result<()> {
+    let aside = picture.with_extension(format!("{}.new", picture.extension().unwrap_or_default().display()));
+    let mut ffmpeg = Command::new("nice")
+        .args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1"])
+        .args(arguments)
+        .arg("-y")
+        .arg(&aside)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let status = timeout(PATIENCE, ffmpeg.wait()).await.map_err(|_| std::io::Error::other("ffmpeg hangs"))??;
+    if !status.success() {
+        return Err(std::io::Error::other(format!("ffmpeg: {status}")));
+    }
+    fs::rename(aside, picture).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_segments_are_taken_in_order() {
+        let playlist = "#EXTM3U\n#EXTINF:1.0,\n1.ts\n#EXTINF:1.0,\n2.ts\n#EXTINF:1.0,\n3.ts\n4.ts\n5.ts\n../x.ts\n";
+        let names = newest(playlist, Path::new("/d"));
+        assert_eq!(names, ["/d/2.ts", "/d/3.ts", "/d/4.ts", "/d/5.ts"].map(PathBuf::from));
+    }
+}
