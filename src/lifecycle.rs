@@ -6,8 +6,10 @@
 //! drains within a grace period) and hard after that, or at a second signal.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,10 +69,9 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let running = self.tracker.spawn(task);
         self.tracker.spawn(async move {
-            if let Err(panicked) = running.await {
-                tracing::error!(task = name, %panicked, "a task panicked");
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                tracing::error!(task = name, "a task panicked");
             }
         });
     }

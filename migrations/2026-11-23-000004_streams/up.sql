@@ -1,6 +1,8 @@
 CREATE TABLE streams (
     id uuid PRIMARY KEY,
     channel_id uuid NOT NULL REFERENCES channels ON DELETE CASCADE,
+    -- The channel's address, which never changes: every URL of a stream is made of it.
+    loc uuid NOT NULL,
     topic_id uuid REFERENCES topics,
     name text NOT NULL,
     state text NOT NULL CHECK (state IN ('live', 'interrupted', 'ended')),

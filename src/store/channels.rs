@@ -67,6 +67,8 @@ pub struct Channel {
     pub created_at: DateTime<Utc>,
     /// When its owner last changed it.
     pub updated_at: DateTime<Utc>,
+    /// When it was deleted; then only events of the last days still speak of it.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A stream key, as it is kept.
@@ -171,6 +173,15 @@ impl ChannelOrder {
             Self::Name => Place::Text(channel.name.clone(), id),
             Self::MostViewed => Place::Number(channel.views, id),
             Self::MostWatchedNow => Place::Number(channel.current_viewers.into(), id),
+        }
+    }
+
+    /// A place such as this order has, for telling its cursors from those of other orders.
+    pub fn kind(self) -> Place {
+        match self {
+            Self::Newest => Place::Id(uuid::Uuid::nil()),
+            Self::Name => Place::Text(String::new(), uuid::Uuid::nil()),
+            Self::MostViewed | Self::MostWatchedNow => Place::Number(0, uuid::Uuid::nil()),
         }
     }
 
@@ -304,11 +315,13 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                if lock(connection, id).await?.is_none() {
-                    return Ok(None);
-                }
+                let Some(there) = lock(connection, id).await? else { return Ok(None) };
                 let ended = end_on_channel(connection, id, reason, now).await?;
-                let channel = change.apply(connection, id, now).await?;
+                // With nothing to end there is nobody to hold off.
+                let channel = match (&change, &ended) {
+                    (Change::Hold(_), None) => there,
+                    _ => change.apply(connection, id, now).await?,
+                };
                 Ok(Some(Removed { channel, ended }))
             })
             .await

@@ -61,6 +61,7 @@ table! {
     streams (id) {
         id -> Uuid,
         channel_id -> Uuid,
+        loc -> Uuid,
         topic_id -> Nullable<Uuid>,
         name -> Text,
         state -> Text,

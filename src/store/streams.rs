@@ -22,6 +22,8 @@ pub struct Stream {
     pub id: StreamId,
     /// On which channel.
     pub channel_id: ChannelId,
+    /// The channel's address.
+    pub loc: Loc,
     /// What it is about.
     pub topic_id: Option<TopicId>,
     /// What it is called.
@@ -64,6 +66,14 @@ pub enum StreamOrder {
 }
 
 impl StreamOrder {
+    /// A place such as this order has, for telling its cursors from those of other orders.
+    pub fn kind(self) -> Place {
+        match self {
+            Self::MostWatchedNow => Place::Number(0, uuid::Uuid::nil()),
+            Self::Newest => Place::Id(uuid::Uuid::nil()),
+        }
+    }
+
     /// Where `stream` stands in this order.
     pub fn place(self, stream: &Stream) -> Place {
         match self {
@@ -191,13 +201,12 @@ impl Store {
                     .optional()?;
                 let Some(stream) = changed else { return Ok(None) };
                 if stream.state != StreamState::Ended {
-                    let loc = loc_of(connection, stream.channel_id).await?;
                     let happened = Happened {
                         at: now,
                         kind: EventKind::Updated,
                         stream_id: stream.id,
                         channel_id: stream.channel_id,
-                        loc,
+                        loc: stream.loc,
                         topic_id: stream.topic_id,
                         reason: None,
                     };
@@ -250,11 +259,10 @@ impl Store {
     /// When the database fails.
     pub async fn audiences(&self) -> Result<Vec<(StreamId, ChannelId, Loc, Counts)>> {
         let rows = on_the_air()
-            .inner_join(channels::table)
             .select((
                 streams::id,
                 streams::channel_id,
-                channels::loc,
+                streams::loc,
                 streams::current_viewers,
                 streams::peak_viewers,
                 streams::total_viewers,
@@ -300,8 +308,4 @@ fn of_topic(slug: Option<&str>) -> Listed<'_> {
 fn past(channel: ChannelId) -> Listed<'static> {
     let of_channel = streams::table.filter(streams::channel_id.eq(channel));
     of_channel.filter(streams::state.eq(StreamState::Ended)).into_boxed()
-}
-
-async fn loc_of(connection: &mut diesel_async::AsyncPgConnection, id: ChannelId) -> QueryResult<Loc> {
-    channels::table.find(id).select(channels::loc).first(connection).await
 }

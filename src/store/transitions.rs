@@ -299,7 +299,7 @@ fn publishing_columns() -> _ {
     (
         streams::id,
         streams::channel_id,
-        channels::loc,
+        streams::loc,
         channels::protected,
         streams::state,
         streams::node,
@@ -355,6 +355,7 @@ async fn start(
         .values((
             streams::id.eq(new.id),
             streams::channel_id.eq(channel.id),
+            streams::loc.eq(channel.loc),
             streams::topic_id.eq(channel.topic_id),
             streams::name.eq(&channel.default_stream_name),
             streams::state.eq(StreamState::Live),
@@ -445,8 +446,7 @@ async fn report(
 ) -> QueryResult<()> {
     let (channel_id, loc, topic_id) = streams::table
         .find(stream)
-        .inner_join(channels::table)
-        .select((channels::id, channels::loc, streams::topic_id))
+        .select((streams::channel_id, streams::loc, streams::topic_id))
         .first::<(ChannelId, Loc, Option<TopicId>)>(connection)
         .await?;
     append(connection, Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }).await

@@ -1,0 +1,278 @@
+//! Channels: rooms that their owners broadcast into. The type and its lists; changes are in [`super::channels`].
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+
+use super::context::Ask;
+use super::error::{ApiError, Result};
+use super::load::{OnTheAir, found};
+use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
+use super::scalar::{DateTime, NodeId, UuidScalar, int};
+use super::stream::{Stream, StreamConnection};
+use super::topic::Topic;
+use super::user::User;
+use super::{input, page};
+use crate::auth::Action;
+use crate::store::{self, ChannelFilter, Page};
+
+/// A room.
+#[derive(Clone)]
+pub(super) struct Channel(pub(super) store::Channel);
+
+/// What to paste into OBS under Settings, Stream, with the service "Custom".
+#[derive(SimpleObject)]
+pub(super) struct Ingest {
+    /// What goes into "Server": `rtmp://HOST:PORT/live`.
+    server_url: String,
+    /// What goes into "Stream Key". Whoever has it can broadcast here: show it to nobody, and replace it with
+    /// `regenerateStreamKey` when somebody has seen it.
+    stream_key: String,
+}
+
+/// A room that its owner can broadcast into.
+#[Object]
+impl Channel {
+    /// The channel's opaque, globally unique id.
+    pub(super) async fn id(&self) -> ID {
+        NodeId::Channel(self.0.id).id()
+    }
+
+    /// Public address, random, fixed at creation: the only channel identifier in viewers' URLs.
+    async fn loc(&self) -> UuidScalar {
+        UuidScalar(self.0.loc.0)
+    }
+
+    /// The channel's name: one line of 1 to 100 characters in any script. Not unique.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What the owner says of the channel: plain text of up to 5,000 characters, which may have line breaks.
+    async fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// What the channel is about, or null. It may be a topic that has been retired since.
+    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
+        let topic = ctx.loader().load_one(self.0.topic_id?).await;
+        topic.map(|topic| topic.map(Topic)).map_err(ApiError::from).transpose()
+    }
+
+    /// Whose channel it is.
+    async fn owner(&self, ctx: &Context<'_>) -> Result<User> {
+        found(ctx.loader().load_one(self.0.owner_id).await?).map(User)
+    }
+
+    /// A picture for the channel, as the owner gave its address, or null.
+    async fn image_url(&self) -> Option<&str> {
+        self.0.image_url.as_deref()
+    }
+
+    /// Whether the owner lets viewers chat.
+    async fn chat_enabled(&self) -> bool {
+        self.0.chat_enabled
+    }
+
+    /// Whether broadcasts are to be recorded for replay.
+    async fn record(&self) -> bool {
+        self.0.record
+    }
+
+    /// Whether playback needs a signed URL from `startPlayback`. A change holds for the next broadcast.
+    async fn protected(&self) -> bool {
+        self.0.protected
+    }
+
+    /// Name given to a broadcast, and to its recording, when it is not named.
+    async fn default_stream_name(&self) -> &str {
+        &self.0.default_stream_name
+    }
+
+    /// Viewer sessions of all broadcasts so far, the live one included; a second behind at the most.
+    async fn views(&self) -> i32 {
+        int(self.0.views)
+    }
+
+    /// People watching now; 0 when off the air.
+    async fn current_viewers(&self, ctx: &Context<'_>) -> i32 {
+        let here = ctx.parts().presence.counts(self.0.loc);
+        here.map_or(self.0.current_viewers, |(_, _, counts)| counts.current)
+    }
+
+    /// The broadcast on the air, live or interrupted, or null.
+    async fn stream(&self, ctx: &Context<'_>) -> Option<Result<Stream>> {
+        let stream = ctx.loader().load_one(OnTheAir(self.0.id)).await;
+        stream.map(|stream| stream.map(Stream)).map_err(ApiError::from).transpose()
+    }
+
+    /// Ended broadcasts, newest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn past_streams(
+        &self,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+    ) -> Result<StreamConnection> {
+        let page = PageArguments { first, after, last, before }.page()?;
+        StreamConnection::past(self.0.id, page)
+    }
+
+    /// Where to send video. Null for everyone but the owner and admins.
+    async fn ingest(&self, ctx: &Context<'_>) -> Option<Result<Ingest>> {
+        ctx.viewer().may(Action::ReadKey(&self.0)).ok()?;
+        let parts = ctx.parts();
+        let sealed = match parts.store.sealed_key(self.0.id).await {
+            Ok(sealed) => sealed?,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let opened = parts.keyring.open(&sealed, self.0.id).map_err(ApiError::from);
+        Some(opened.map(|key| Ingest {
+            server_url: parts.public_rtmp_url.clone(),
+            stream_key: key.reveal().to_owned(),
+        }))
+    }
+
+    /// When the channel was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When its owner last changed something about it; broadcasts and views do not count.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+}
+
+/// Which channels a list is to hold. What is left out does not narrow it; what is given must all hold.
+#[derive(InputObject, Default)]
+pub(super) struct ChannelFilterInput {
+    /// Of the topic with this slug.
+    topic: Option<String>,
+    /// Of the user with this handle.
+    owner: Option<String>,
+    /// True for channels on the air (live or interrupted), false for those off it.
+    live: Option<bool>,
+    /// With each of these words, up to 8, anywhere in name or description: any part of a word in any script.
+    search: Option<String>,
+}
+
+impl ChannelFilterInput {
+    fn read(self) -> Result<ChannelFilter> {
+        let words = self.search.map(|search| input::words("filter.search", &search)).transpose()?;
+        Ok(ChannelFilter {
+            topic: self.topic,
+            owner: self.owner,
+            live: self.live,
+            words: words.unwrap_or_default(),
+        })
+    }
+}
+
+/// How a list of channels is ordered. Equal ones follow by age.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "store::ChannelOrder")]
+pub(super) enum ChannelOrder {
+    /// The newest channel first.
+    Newest,
+    /// By name, in the order that readers of its script expect.
+    Name,
+    /// The most views of all time first.
+    MostViewed,
+    /// The most present viewers first; channels off the air come last.
+    MostWatchedNow,
+}
+
+/// A channel in a list.
+#[derive(SimpleObject, Clone)]
+pub(super) struct ChannelEdge {
+    /// Where this edge stands: pass it as `after` or `before`. It stays good when channels come or go.
+    cursor: String,
+    /// The channel.
+    node: Channel,
+}
+
+/// A page of a list of channels; it reads what the document asks for, once.
+pub(super) struct ChannelConnection {
+    filter: ChannelFilter,
+    order: store::ChannelOrder,
+    page: Page,
+    read: tokio::sync::OnceCell<(Vec<ChannelEdge>, PageInfo)>,
+}
+
+impl ChannelConnection {
+    pub(super) fn new(filter: ChannelFilter, order: ChannelOrder, page: Page) -> Self {
+        Self { filter, order: order.into(), page, read: tokio::sync::OnceCell::new() }
+    }
+
+    async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<ChannelEdge>, PageInfo)> {
+        let read = async || {
+            let slice = ctx.parts().store.list_channels(&self.filter, self.order, &self.page).await?;
+            let (rows, info) = lay_out(slice, |channel| self.order.place(channel));
+            let edge = |(cursor, row)| ChannelEdge { cursor, node: Channel(row) };
+            Ok((rows.into_iter().map(edge).collect(), info))
+        };
+        self.read.get_or_try_init(read).await
+    }
+}
+
+/// A page of a list of channels.
+#[Object]
+impl ChannelConnection {
+    /// The channels of this page with their cursors.
+    async fn edges(&self, ctx: &Context<'_>) -> Result<&[ChannelEdge]> {
+        Ok(&self.read(ctx).await?.0)
+    }
+
+    /// The channels of this page, for those who need no cursors.
+    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Channel>> {
+        Ok(self.read(ctx).await?.0.iter().map(|edge| edge.node.clone()).collect())
+    }
+
+    /// Where this page stands in its list.
+    async fn page_info(&self, ctx: &Context<'_>) -> Result<PageInfo> {
+        Ok(self.read(ctx).await?.1.clone())
+    }
+
+    /// How many channels the whole list holds. It is counted when asked for, so ask only when you show it.
+    #[graphql(complexity = 50)]
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        Ok(int(ctx.parts().store.count_channels(&self.filter).await?))
+    }
+}
+
+/// Questions about channels.
+#[derive(Default)]
+pub(super) struct ChannelQuery;
+
+#[Object]
+impl ChannelQuery {
+    /// The channel at that public address, or null.
+    async fn channel(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The channel's address, as in viewers' URLs.")] loc: UuidScalar,
+    ) -> Option<Result<Channel>> {
+        let found = ctx.parts().store.channel_by_loc(loc.into()).await.map_err(ApiError::from);
+        found.map(|channel| channel.map(Channel)).transpose()
+    }
+
+    /// All channels, narrowed by `filter` and ordered as `orderBy` says.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn channels(
+        &self,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+        #[graphql(desc = "Which channels; all when left out.")] filter: Option<ChannelFilterInput>,
+        #[graphql(desc = "In which order; `NEWEST` when left out.")] order_by: Option<ChannelOrder>,
+    ) -> Result<ChannelConnection> {
+        let filter = filter.unwrap_or_default().read()?;
+        let page = PageArguments { first, after, last, before }.page()?;
+        let order = order_by.unwrap_or(ChannelOrder::Newest);
+        same_order(&page, &store::ChannelOrder::from(order).kind())?;
+        Ok(ChannelConnection::new(filter, order, page))
+    }
+}

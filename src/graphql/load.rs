@@ -1,0 +1,53 @@
+//! Loading by key: whatever a document asks of many objects of a kind becomes one statement. Nothing is cached, so
+//! every event of a subscription is answered from the database as it is then.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+
+use super::error::{ApiError, Result};
+use crate::store::{Channel, ChannelId, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId};
+
+/// The loader of all keys.
+pub(super) struct Loads(pub(super) Store);
+
+/// The stream on the air of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OnTheAir(pub(super) ChannelId);
+
+macro_rules! loads {
+    ($key:ty => $value:ty, |$store:ident, $keys:ident| $read:expr, |$row:ident| $key_of:expr) => {
+        impl Loader<$key> for Loads {
+            type Value = $value;
+            type Error = Arc<StoreError>;
+
+            async fn load(&self, $keys: &[$key]) -> std::result::Result<HashMap<$key, $value>, Self::Error> {
+                let $store = &self.0;
+                Ok($read.await.map_err(Arc::new)?.into_iter().map(|$row| ($key_of, $row)).collect())
+            }
+        }
+    };
+}
+
+loads!(UserId => User, |store, keys| store.users(keys), |user| user.id);
+loads!(TopicId => Topic, |store, keys| store.topics(keys), |topic| topic.id);
+loads!(ChannelId => Channel, |store, keys| store.channels(keys), |channel| channel.id);
+loads!(StreamId => Stream, |store, keys| store.streams(keys), |stream| stream.id);
+loads!(
+    OnTheAir => Stream,
+    |store, keys| {
+        let channels: Vec<ChannelId> = keys.iter().map(|key| key.0).collect();
+        async move { store.streams_on_the_air(&channels).await }
+    },
+    |stream| OnTheAir(stream.channel_id)
+);
+
+/// What a table constraint says must be there.
+pub(super) fn found<T>(row: Option<T>) -> Result<T> {
+    row.ok_or_else(|| {
+        tracing::error!("a row that another refers to is not there");
+        ApiError::Internal
+    })
+}

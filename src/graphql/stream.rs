@@ -1,0 +1,353 @@
+//! Streams: one broadcast each, on the air or over.
+
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::channel::Channel;
+use super::context::Ask;
+use super::error::{ApiError, Result};
+use super::load::found;
+use super::page::{self, PageArguments, PageInfo, event_cursor, lay_out, same_order};
+use super::scalar::{DateTime, NodeId, UuidScalar, int, stream_id};
+use super::topic::{self, Topic};
+use super::input;
+use crate::auth::Action;
+use crate::store::{self, ChannelId, Counts, Page, Position, StreamChange};
+
+/// Where a broadcast is in its life. It may go back and forth between `LIVE` and `INTERRUPTED`; `ENDED` is for good.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "store::StreamState")]
+pub(super) enum StreamState {
+    /// Its publisher is sending.
+    Live,
+    /// The publisher's connection broke; viewers wait for it to come back within the reconnect window.
+    Interrupted,
+    /// It is over. The channel's next broadcast is another stream.
+    Ended,
+}
+
+/// One broadcast on a channel.
+#[derive(Clone)]
+pub(super) struct Stream(pub(super) store::Stream);
+
+/// What is being sent, as the media server measures it. Each figure is null until it is known.
+#[derive(SimpleObject)]
+pub(super) struct StreamMedia {
+    /// The video codec, for instance `H264`.
+    video_codec: Option<String>,
+    /// The picture's width in pixels.
+    width: Option<i32>,
+    /// The picture's height in pixels.
+    height: Option<i32>,
+    /// Pictures a second, as the publisher announces them.
+    frame_rate: Option<f64>,
+    /// Video in kilobits a second, over the last 10 seconds.
+    video_kbps: Option<i32>,
+    /// The audio codec, for instance `AAC`.
+    audio_codec: Option<String>,
+    /// How many audio channels: 1 is mono, 2 is stereo.
+    audio_channels: Option<i32>,
+    /// Audio samples a second.
+    audio_sample_rate: Option<i32>,
+    /// Audio in kilobits a second, over the last 10 seconds.
+    audio_kbps: Option<i32>,
+}
+
+impl StreamMedia {
+    fn read(media: &Value) -> Self {
+        let word = |name: &str| media[name].as_str().map(str::to_owned);
+        #[expect(clippy::cast_possible_truncation, reason = "a float cast to an integer stops at its ends")]
+        let whole = |name: &str| media[name].as_f64().map(|figure| figure as i32);
+        Self {
+            video_codec: word("videoCodec"),
+            width: whole("width"),
+            height: whole("height"),
+            frame_rate: media["frameRate"].as_f64(),
+            video_kbps: whole("videoKbps"),
+            audio_codec: word("audioCodec"),
+            audio_channels: whole("audioChannels"),
+            audio_sample_rate: whole("audioSampleRate"),
+            audio_kbps: whole("audioKbps"),
+        }
+    }
+}
+
+impl Stream {
+    fn counts(&self, ctx: &Context<'_>) -> Counts {
+        let row = &self.0;
+        let here = ctx.parts().presence.counts(row.loc).filter(|(stream, _, _)| *stream == row.id);
+        let written = Counts { current: row.current_viewers, peak: row.peak_viewers, total: row.total_viewers };
+        match here {
+            Some((_, _, counts)) if row.state != store::StreamState::Ended => counts,
+            _ => written,
+        }
+    }
+}
+
+/// One broadcast on a channel. A publisher that comes back within the reconnect window continues it, so a shaky
+/// connection makes one stream, not many.
+#[Object]
+impl Stream {
+    /// The stream's opaque, globally unique id.
+    pub(super) async fn id(&self) -> ID {
+        NodeId::Stream(self.0.id).id()
+    }
+
+    /// The stream's public uuid. It stays the same over reconnects.
+    async fn uuid(&self) -> UuidScalar {
+        UuidScalar(self.0.id.0)
+    }
+
+    /// On which channel. After `deleteChannel` the events of the last days still show it here.
+    async fn channel(&self, ctx: &Context<'_>) -> Result<Channel> {
+        found(ctx.loader().load_one(self.0.channel_id).await?).map(Channel)
+    }
+
+    /// What it is called: the channel's `defaultStreamName` at its start, or what `updateStream` made of it.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is about: the channel's topic at its start, or what `updateStream` made of it.
+    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
+        let topic = ctx.loader().load_one(self.0.topic_id?).await;
+        topic.map(|topic| topic.map(Topic)).map_err(ApiError::from).transpose()
+    }
+
+    /// Where it is in its life.
+    async fn state(&self) -> StreamState {
+        self.0.state.into()
+    }
+
+    /// Viewer sessions now; 0 once it has ended.
+    async fn current_viewers(&self, ctx: &Context<'_>) -> i32 {
+        self.counts(ctx).current
+    }
+
+    /// The most viewer sessions at one time so far.
+    async fn peak_viewers(&self, ctx: &Context<'_>) -> i32 {
+        self.counts(ctx).peak
+    }
+
+    /// Distinct viewer sessions so far.
+    async fn total_viewers(&self, ctx: &Context<'_>) -> i32 {
+        int(self.counts(ctx).total)
+    }
+
+    /// When it went on the air.
+    async fn started_at(&self) -> DateTime {
+        DateTime(self.0.started_at)
+    }
+
+    /// When it went off the air, or null while it is on.
+    async fn ended_at(&self) -> Option<DateTime> {
+        self.0.ended_at.map(DateTime)
+    }
+
+    /// Why it ended, or null while it is on the air.
+    async fn stop_reason(&self) -> Option<super::event::StopReason> {
+        self.0.reason.map(Into::into)
+    }
+
+    /// What is being sent, or null until the media server knows: some seconds after the start.
+    async fn media(&self) -> Option<StreamMedia> {
+        self.0.media.as_ref().map(StreamMedia::read)
+    }
+
+    /// The channel's page: the path `/view/LOC/` on this site.
+    async fn page_url(&self) -> String {
+        format!("/view/{}/", self.0.loc)
+    }
+
+    /// The HLS playlist: the path `/live/LOC/index.m3u8` on this site. It appears some seconds after the start. For
+    /// a protected channel, or to be counted as one session wherever one watches from, ask `startPlayback`.
+    async fn playback_url(&self) -> String {
+        format!("/live/{}/index.m3u8", self.0.loc)
+    }
+
+    /// A picture of the last seconds: the path `/stream-thumb/LOC.png` on this site. A placeholder stands there
+    /// until there is one, and always for protected channels.
+    async fn thumbnail_url(&self) -> String {
+        format!("/stream-thumb/{}.png", self.0.loc)
+    }
+
+    /// A short silent loop of the last seconds: the path `/stream-thumb/LOC.gif` on this site, with a placeholder
+    /// as for `thumbnailUrl`.
+    async fn preview_url(&self) -> String {
+        format!("/stream-thumb/{}.gif", self.0.loc)
+    }
+}
+
+/// How a list of broadcasts is ordered. Equal ones follow by age.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "store::StreamOrder")]
+pub(super) enum StreamOrder {
+    /// The most present viewers first.
+    MostWatchedNow,
+    /// The one that started last first.
+    Newest,
+}
+
+/// A broadcast in a list.
+#[derive(SimpleObject, Clone)]
+pub(super) struct StreamEdge {
+    /// Where this edge stands: pass it as `after` or `before`. It stays good when broadcasts come or go.
+    cursor: String,
+    /// The broadcast.
+    node: Stream,
+}
+
+enum List {
+    Live { topic: Option<String>, order: store::StreamOrder },
+    Past { channel: ChannelId },
+}
+
+/// A page of a list of broadcasts; it reads what the document asks for, once.
+pub(super) struct StreamConnection {
+    list: List,
+    page: Page,
+    read: OnceCell<(Vec<StreamEdge>, PageInfo, Position)>,
+}
+
+impl StreamConnection {
+    fn live(topic: Option<String>, order: store::StreamOrder, page: Page) -> Result<Self> {
+        same_order(&page, &order.kind())?;
+        Ok(Self { list: List::Live { topic, order }, page, read: OnceCell::new() })
+    }
+
+    pub(super) fn past(channel: ChannelId, page: Page) -> Result<Self> {
+        same_order(&page, &store::StreamOrder::Newest.kind())?;
+        Ok(Self { list: List::Past { channel }, page, read: OnceCell::new() })
+    }
+
+    async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<StreamEdge>, PageInfo, Position)> {
+        let store = &ctx.parts().store;
+        let read = async || {
+            let ((slice, end), order) = match &self.list {
+                List::Live { topic, order } => {
+                    (store.list_live_streams(topic.as_deref(), *order, &self.page).await?, *order)
+                }
+                List::Past { channel } => {
+                    (store.list_past_streams(*channel, &self.page).await?, store::StreamOrder::Newest)
+                }
+            };
+            let (rows, info) = lay_out(slice, |stream| order.place(stream));
+            let edge = |(cursor, row)| StreamEdge { cursor, node: Stream(row) };
+            Ok((rows.into_iter().map(edge).collect(), info, end))
+        };
+        self.read.get_or_try_init(read).await
+    }
+}
+
+/// A page of a list of broadcasts.
+#[Object]
+impl StreamConnection {
+    /// The broadcasts of this page with their cursors.
+    async fn edges(&self, ctx: &Context<'_>) -> Result<&[StreamEdge]> {
+        Ok(&self.read(ctx).await?.0)
+    }
+
+    /// The broadcasts of this page, for those who need no cursors.
+    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Stream>> {
+        Ok(self.read(ctx).await?.0.iter().map(|edge| edge.node.clone()).collect())
+    }
+
+    /// Where this page stands in its list.
+    async fn page_info(&self, ctx: &Context<'_>) -> Result<PageInfo> {
+        Ok(self.read(ctx).await?.1.clone())
+    }
+
+    /// How many broadcasts the whole list holds. It is counted when asked for, so ask only when you show it.
+    #[graphql(complexity = 50)]
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let store = &ctx.parts().store;
+        Ok(int(match &self.list {
+            List::Live { topic, .. } => store.count_live_streams(topic.as_deref()).await?,
+            List::Past { channel } => store.count_past_streams(*channel).await?,
+        }))
+    }
+
+    /// The event cursor as of this very answer: subscribe with `streamEvents(after:)` to continue without a gap and
+    /// without seeing again what this list already shows.
+    async fn event_cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(event_cursor(self.read(ctx).await?.2))
+    }
+}
+
+/// What is to be different about a broadcast. What is left out stays as it is.
+#[derive(InputObject)]
+pub(super) struct UpdateStreamInput {
+    /// The broadcast's id.
+    id: ID,
+    /// What it is called: one line of 1 to 100 characters.
+    name: MaybeUndefined<String>,
+    /// A topic's slug; null clears.
+    topic: MaybeUndefined<String>,
+}
+
+/// What `updateStream` did.
+#[derive(SimpleObject)]
+pub(super) struct UpdateStreamPayload {
+    /// The broadcast as it is now.
+    stream: Stream,
+}
+
+/// Questions about streams.
+#[derive(Default)]
+pub(super) struct StreamQuery;
+
+#[Object]
+impl StreamQuery {
+    /// Broadcasts on the air (`LIVE` or `INTERRUPTED`). For a list that keeps itself true, go on from its
+    /// `eventCursor` with `streamEvents(after:)`.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn live_streams(
+        &self,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+        #[graphql(desc = "Only those of the topic with this slug.")] topic: Option<String>,
+        #[graphql(desc = "In which order; `MOST_WATCHED_NOW` when left out.")] order_by: Option<StreamOrder>,
+    ) -> Result<StreamConnection> {
+        let page = PageArguments { first, after, last, before }.page()?;
+        StreamConnection::live(topic, order_by.unwrap_or(StreamOrder::MostWatchedNow).into(), page)
+    }
+}
+
+/// Changes to streams.
+#[derive(Default)]
+pub(super) struct StreamMutation;
+
+#[Object]
+impl StreamMutation {
+    /// Names a broadcast or gives it a topic, while it is on the air or afterwards. On the air, subscribers are told
+    /// by a `StreamUpdated`. For the channel's owner and admins.
+    async fn update_stream(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which broadcast, and what is to be different.")] input: UpdateStreamInput,
+    ) -> Result<UpdateStreamPayload> {
+        const NO_STREAM: ApiError = ApiError::NotFound { what: "stream" };
+        let parts = ctx.parts();
+        let id = stream_id("input.id", &input.id)?;
+        let stream = parts.store.streams(&[id]).await?.pop().ok_or(NO_STREAM)?;
+        let channel = parts.store.channel(stream.channel_id).await?.ok_or(NO_STREAM)?;
+        ctx.viewer().may(Action::EditChannel(&channel))?;
+        let name = input::kept("input.name", input.name)?;
+        let topic_id = match input.topic {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(slug) => Some(Some(topic::on_offer(ctx, "input.topic", &slug).await?)),
+        };
+        let name = name.map(|name| input::line("input.name", &name, 1, 100)).transpose()?;
+        if name.is_none() && topic_id.is_none() {
+            return Ok(UpdateStreamPayload { stream: Stream(stream) });
+        }
+        let change = StreamChange { name, topic_id };
+        let changed = parts.store.update_stream(id, &change, parts.clock.now()).await?;
+        Ok(UpdateStreamPayload { stream: Stream(changed.ok_or(NO_STREAM)?) })
+    }
+}

@@ -1,0 +1,238 @@
+//! Users: who is signed in, who owns what; signing up, in and out; roles.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use secrecy::SecretString;
+
+use super::channel::{ChannelConnection, ChannelOrder};
+use super::context::{Ask, Parts};
+use super::error::{ApiError, Result};
+use super::page::{PageArguments, cost};
+use super::scalar::{DateTime, NodeId, user_id};
+use super::{cookie, input};
+use crate::auth::{Action, SessionToken};
+use crate::config::SignUp;
+use crate::store::{self, ChannelFilter, Created, NewUser, UserId};
+
+/// What a user may do on this site. Each role may all that the one before it may.
+#[derive(Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(remote = "store::Role")]
+pub(super) enum Role {
+    /// Watches, and plays what is open to it. Everybody begins as one.
+    Viewer,
+    /// Has channels of its own and broadcasts into them.
+    Streamer,
+    /// Also takes any channel off the air.
+    Moderator,
+    /// Also changes any channel, manages topics and gives roles.
+    Admin,
+}
+
+/// Somebody with an account.
+#[derive(Clone)]
+pub(super) struct User(pub(super) store::User);
+
+/// Somebody with an account on this site. All of it is public.
+#[Object]
+impl User {
+    /// The user's opaque, globally unique id.
+    pub(super) async fn id(&self) -> ID {
+        NodeId::User(self.0.id).id()
+    }
+
+    /// The name in addresses and at sign-in. Unique, lower case: a-z 0-9 _ , 3 to 30 characters. It never changes.
+    async fn handle(&self) -> &str {
+        &self.0.handle
+    }
+
+    /// The name that others see, in any script, up to 50 characters. Not unique.
+    async fn display_name(&self) -> &str {
+        &self.0.display_name
+    }
+
+    /// What the user may do here.
+    async fn role(&self) -> Role {
+        self.0.role.into()
+    }
+
+    /// The user's channels, newest first. One list of all of them, public to everybody.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn channels(
+        &self,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+    ) -> Result<ChannelConnection> {
+        let filter = ChannelFilter { owner: Some(self.0.handle.clone()), ..ChannelFilter::default() };
+        let page = PageArguments { first, after, last, before }.page()?;
+        Ok(ChannelConnection::new(filter, ChannelOrder::Newest, page))
+    }
+
+    /// When the account was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+}
+
+/// What it takes to make an account.
+#[derive(InputObject)]
+pub(super) struct SignUpInput {
+    /// The handle to have: a-z 0-9 _ , 3 to 30 characters. `CONFLICT` when it is taken.
+    handle: String,
+    /// The password, 8 to 200 characters. It is stored only as an Argon2id hash.
+    #[graphql(secret)]
+    password: String,
+    /// The name that others will see, 1 to 50 characters; the handle when left out.
+    display_name: Option<String>,
+}
+
+/// What it takes to sign in.
+#[derive(InputObject)]
+pub(super) struct SignInInput {
+    /// The account's handle.
+    handle: String,
+    /// Its password.
+    #[graphql(secret)]
+    password: String,
+}
+
+/// Which user is to have which role.
+#[derive(InputObject)]
+pub(super) struct SetRoleInput {
+    /// The user's id.
+    user_id: ID,
+    /// The role to give.
+    role: Role,
+}
+
+/// A session that has just been opened.
+#[derive(SimpleObject)]
+pub(super) struct AuthPayload {
+    /// The session's secret. Send it as `Authorization: Bearer TOKEN`, and as
+    /// `{"authorization": "Bearer TOKEN"}` in `connection_init`. Browsers of this site need not: the same answer
+    /// sets an HttpOnly cookie.
+    token: String,
+    /// Who is signed in now.
+    user: User,
+    /// When the session ends unless it is signed out before.
+    expires_at: DateTime,
+}
+
+/// What `setRole` did.
+#[derive(SimpleObject)]
+pub(super) struct SetRolePayload {
+    /// The user, with the new role.
+    user: User,
+}
+
+/// Questions about users.
+#[derive(Default)]
+pub(super) struct UserQuery;
+
+#[Object]
+impl UserQuery {
+    /// The signed-in user, or null for an anonymous viewer.
+    async fn me(&self, ctx: &Context<'_>) -> Option<User> {
+        ctx.viewer().user().cloned().map(User)
+    }
+
+    /// The user of that handle, or null.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The handle, in lower case.")] handle: String,
+    ) -> Option<Result<User>> {
+        let found = ctx.parts().store.user_by_handle(&handle).await.map_err(ApiError::from);
+        found.map(|user| user.map(User)).transpose()
+    }
+}
+
+/// Changes to users.
+#[derive(Default)]
+pub(super) struct UserMutation;
+
+#[Object]
+impl UserMutation {
+    /// Makes an account with the role `VIEWER` and signs it in. `FORBIDDEN` where the operator makes the accounts.
+    async fn sign_up(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account to make.")] input: SignUpInput,
+    ) -> Result<AuthPayload> {
+        let parts = ctx.parts();
+        if parts.sign_up == SignUp::Closed {
+            return Err(ApiError::Forbidden);
+        }
+        let handle = input::handle("input.handle", &input.handle)?;
+        let display_name = match &input.display_name {
+            Some(name) => input::line("input.displayName", name, 1, 50)?,
+            None => handle.clone(),
+        };
+        input::password("input.password", &input.password)?;
+        let password_hash = parts.passwords.hash(SecretString::from(input.password)).await?;
+        let now = parts.clock.now();
+        let new = NewUser {
+            id: UserId(parts.chance.id(now)),
+            handle: &handle,
+            display_name: &display_name,
+            role: store::Role::Viewer,
+            password_hash: &password_hash,
+            created_at: now,
+        };
+        match parts.store.create_user(&new).await? {
+            Created::Made(user) => open_session(ctx, user).await,
+            Created::Taken => {
+                Err(ApiError::Conflict { field: "input.handle", why: "this handle is taken".to_owned() })
+            }
+        }
+    }
+
+    /// Opens a session. `UNAUTHENTICATED` when handle and password do not belong together; which of them is wrong
+    /// is not said.
+    async fn sign_in(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who, with which password.")] input: SignInInput,
+    ) -> Result<AuthPayload> {
+        let parts = ctx.parts();
+        let known = parts.store.user_with_password(&input.handle).await?;
+        let (user, stored) = known.unzip();
+        let right = parts.passwords.verify(SecretString::from(input.password), stored).await?;
+        match user {
+            Some(user) if right => open_session(ctx, user).await,
+            _ => Err(ApiError::Unauthenticated("handle and password do not belong together")),
+        }
+    }
+
+    /// Ends the session that this request came with, at once. False when it came with none.
+    async fn sign_out(&self, ctx: &Context<'_>) -> Result<bool> {
+        cookie::clear(ctx);
+        match &ctx.requester().token {
+            Some(token) => Ok(ctx.parts().store.delete_session(&token.hash()).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Gives a user a role. For admins only.
+    async fn set_role(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who is to have which role.")] input: SetRoleInput,
+    ) -> Result<SetRolePayload> {
+        ctx.viewer().may(Action::SetRole)?;
+        let id = user_id("input.userId", &input.user_id)?;
+        let changed = ctx.parts().store.set_role(id, input.role.into()).await?;
+        let user = changed.ok_or(ApiError::NotFound { what: "user" })?;
+        Ok(SetRolePayload { user: User(user) })
+    }
+}
+
+async fn open_session(ctx: &Context<'_>, user: store::User) -> Result<AuthPayload> {
+    let Parts { store, clock, chance, session, .. } = ctx.parts();
+    let (token, now) = (SessionToken::new(chance), clock.now());
+    let expires_at = now + *session;
+    store.create_session(&token.hash(), user.id, now, expires_at).await?;
+    cookie::set(ctx, &token);
+    Ok(AuthPayload { token: token.reveal(), user: User(user), expires_at: DateTime(expires_at) })
+}
