@@ -17,5 +17,6 @@ pub mod ambient;
 pub mod auth;
 pub mod command;
 pub mod config;
+pub mod graphql;
 pub mod lifecycle;
 pub mod telemetry;
