@@ -18,5 +18,6 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod graphql;
+pub mod http;
 pub mod lifecycle;
 pub mod telemetry;
