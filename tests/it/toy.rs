@@ -31,6 +31,13 @@ impl Default for Toy {
 }
 
 impl Toy {
+    /// Executes a document without anything around it; the size of the answer.
+    pub(crate) async fn answer(&self, query: &str, variables: serde_json::Value) -> usize {
+        let request = Request::new(query).variables(async_graphql::Variables::from_json(variables));
+        let response = self.execute(request, &Name("nobody".to_owned())).await;
+        serde_json::to_string(&response).map_or(0, |text| text.len())
+    }
+
     pub(crate) fn unready(reason: &str) -> Self {
         Self { unready: Some(reason.to_owned()), ..Self::default() }
     }

@@ -27,9 +27,9 @@ enum Said {
 
 impl Client {
     async fn open(server: &Server, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
-        let mut request = format!("ws://{}/graphql", server.address).into_client_request().unwrap();
+        let mut request = format!("ws://{}/graphql", server.address).into_client_request().expect("a URL");
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
         match connect_async(request).await {
             Ok((socket, _)) => Ok(Self(socket)),

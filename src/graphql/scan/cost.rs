@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use super::{MAX_NESTING, Refusal};
 
-/// How many elements a list of the introspection schema may have, by the field's name: our schema, rounded up.
-/// Nested lists multiply, and the types that they lead to have such lists again, so a few lines can ask for
+/// How deep `ofType` leads anywhere: to the type in a list of elements that are never null.
+pub(super) const WRAPPERS: usize = 3;
+
+/// How many elements a list of the introspection schema has, by the field's name: our schema's averages, rounded
+/// up. Nested lists multiply, and the types that they lead to have such lists again, so a few lines can ask for
 /// gigabytes.
 pub(super) fn elements(field: &str) -> u64 {
     match field {
         "types" => 100,
         "fields" => 10,
-        "inputFields" | "enumValues" | "possibleTypes" | "directives" => 8,
-        "args" => 4,
-        "interfaces" => 2,
+        "directives" => 8,
+        "inputFields" | "enumValues" | "possibleTypes" => 4,
         _ => 1,
     }
 }

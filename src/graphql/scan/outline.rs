@@ -1,7 +1,7 @@
 //! Follows the tokens through a document and keeps its outline: which definitions there are, what each selects
 //! and spreads, and how deep. The brackets that stand open are a stack of bounded height, so nothing recurses.
 
-use super::cost::{Definition, Spread, elements};
+use super::cost::{Definition, Spread, WRAPPERS, elements};
 use super::lexer::Token;
 use super::{
     MAX_ALIASES, MAX_ARGUMENTS, MAX_DIRECTIVES, MAX_FRAGMENTS, MAX_NESTING, MAX_OPERATIONS, MAX_VARIABLES,
@@ -57,6 +57,8 @@ struct Selections<'a> {
     introspection: Option<u64>,
     inside: u64,
     depth: usize,
+    /// How many `ofType` stand directly around.
+    wrappers: usize,
     /// The selection last seen, whose braces or colon may follow.
     last: Option<Last<'a>>,
 }
@@ -235,8 +237,8 @@ impl<'a> Outline<'a> {
                 if self.expect == Expect::Selection {
                     self.begin_operation()?;
                 }
-                let (walks, introspection, inside) = (1, None, 1);
-                Bracket::Selections(Selections { walks, introspection, inside, depth: 1, last: None })
+                let (walks, introspection, inside, depth, wrappers) = (1, None, 1, 1, 0);
+                Bracket::Selections(Selections { walks, introspection, inside, depth, wrappers, last: None })
             }
             (b'{', Some(Bracket::Selections(_))) => self.below(at)?,
             _ => Bracket::Value(byte),
@@ -254,7 +256,8 @@ impl<'a> Outline<'a> {
             Some(Last::Inline) => below.walks = set.walks + 1,
             Some(Last::Field(name)) => {
                 below.walks = 1;
-                let times = elements(name);
+                below.wrappers = if name == "ofType" { set.wrappers + 1 } else { 0 };
+                let times = if below.wrappers > WRAPPERS { 0 } else { elements(name) };
                 below.inside = set.inside.saturating_mul(times);
                 below.introspection = match set.introspection {
                     Some(answers) => Some(answers.saturating_mul(times)),
