@@ -140,18 +140,29 @@ async fn graphql_door<G: Answers>(State(public): State<Public<G>>, request: Requ
 /// The header that carries a request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's or a socket's id, which its log lines carry and which a client is told with what went wrong.
+#[derive(Clone)]
+struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn new(chance: &Chance) -> Self {
+        Self(chance.opaque_id().simple().to_string().into())
+    }
+}
+
 /// Gives the request an id, turns a panic into an answer, and adds the headers of every answer.
-async fn around<G: Answers>(State(public): State<Public<G>>, request: Request, next: Next) -> Response {
-    let id = public.chance.opaque_id().simple().to_string();
-    let span = tracing::info_span!("request", id);
+async fn around<G: Answers>(State(public): State<Public<G>>, mut request: Request, next: Next) -> Response {
+    let RequestId(id) = RequestId::new(&public.chance);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", id = &*id);
     let path = request.uri().path().to_owned();
     let answered =
         AssertUnwindSafe(tracing::Instrument::instrument(next.run(request), span)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
-        tracing::error!(id, path, "a request's handler panicked");
+        tracing::error!(id = &*id, path, "a request's handler panicked");
         let body = serde_json::json!({"errors": [{
             "message": "Something went wrong here.",
-            "extensions": {"code": "INTERNAL", "requestId": id},
+            "extensions": {"code": "INTERNAL", "requestId": &*id},
         }]});
         (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
     });

@@ -21,8 +21,9 @@ use crate::lifecycle::{Failure, Tasks};
 /// The most connections that speak HTTP at a time; beyond, they wait to be accepted. WebSockets are counted by
 /// `websocket`.
 const MAX_CONNECTIONS: usize = 10_000;
-/// How long a request's head may take to arrive, and how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request's head may take to arrive, and how long an idle connection is kept: longer than nginx keeps
+/// its idle connections, so that it never sends a request into one that is being closed.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// The largest head of a request, which also bounds a query sent with GET.
 const MAX_HEAD: usize = 32 * 1024;
 /// How long to wait before accepting again when the system has no more file descriptors.
@@ -33,6 +34,15 @@ const BREATHER: Duration = Duration::from_millis(100);
 /// # Errors
 /// None by itself: what goes wrong with one connection is that connection's affair.
 pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) -> Result<(), Failure> {
+    serve_with(HEAD_TIMEOUT, listener, router, tasks).await
+}
+
+async fn serve_with(
+    head_timeout: Duration,
+    listener: TcpListener,
+    router: Router,
+    tasks: Tasks,
+) -> Result<(), Failure> {
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let stopping = tasks.stopping().clone();
     loop {
@@ -42,7 +52,10 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) -> Resul
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                tasks.pass("connection", converse(stream, peer, router.clone(), tasks.clone(), permit));
+                tasks.pass(
+                    "connection",
+                    converse(stream, peer, head_timeout, router.clone(), tasks.clone(), permit),
+                );
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -63,7 +76,14 @@ async fn accept(
     Ok((stream, Peer(peer), permit))
 }
 
-async fn converse(stream: TcpStream, peer: Peer, router: Router, tasks: Tasks, permit: OwnedSemaphorePermit) {
+async fn converse(
+    stream: TcpStream,
+    peer: Peer,
+    head_timeout: Duration,
+    router: Router,
+    tasks: Tasks,
+    permit: OwnedSemaphorePermit,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -71,7 +91,7 @@ async fn converse(stream: TcpStream, peer: Peer, router: Router, tasks: Tasks, p
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_header_size(MAX_HEAD)
         .max_buf_size(2 * MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
@@ -88,4 +108,29 @@ async fn converse(stream: TcpStream, peer: Peer, router: Router, tasks: Tasks, p
         tracing::debug!(%error, "a connection ended badly");
     }
     drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::lifecycle::Lifecycle;
+
+    #[tokio::test]
+    async fn a_head_that_does_not_arrive_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let lifecycle = Lifecycle::default();
+        let tasks = lifecycle.tasks().clone();
+        let short = Duration::from_millis(100);
+        tasks.keep("listener", serve_with(short, listener, Router::new(), tasks.clone()));
+        for sent in ["", "GET / HTTP/1.1\r\nHos"] {
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(sent.as_bytes()).await.unwrap();
+            let closed = timeout(Duration::from_secs(5), slow.read_to_end(&mut Vec::new())).await;
+            assert!(closed.is_ok(), "{sent:?}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use super::operation::{Answer, Operation, Parameters, error};
-use super::{Answers, Public};
+use super::{Answers, Public, RequestId};
 use crate::ambient::Clock;
 
 /// What comes of an operation.
@@ -24,12 +24,23 @@ pub(super) enum Outcome {
     Complete,
 }
 
+impl Outcome {
+    fn with_id(self, id: &RequestId) -> Self {
+        match self {
+            Self::Next(answer) => Self::Next(answer.with_id(id)),
+            Self::Refused(answer) => Self::Refused(answer.with_id(id)),
+            Self::Complete => Self::Complete,
+        }
+    }
+}
+
 /// The outcomes of an operation, made as they are asked for; the last one is never `Next`.
 pub(super) fn outcomes<G: Answers>(
     public: &Public<G>,
     requester: &G::Requester,
     parameters: Parameters,
     address: Option<IpAddr>,
+    id: &RequestId,
 ) -> BoxStream<'static, Outcome> {
     let Operation { request, kind, name } = match parameters.admit(address) {
         Ok(operation) => operation,
@@ -37,8 +48,10 @@ pub(super) fn outcomes<G: Answers>(
     };
     let line = Line { kind, name, clock: public.clock.clone(), started: public.clock.elapsed() };
     let (graph, requester) = (public.graph.clone(), requester.clone());
+    let id = id.clone();
     if kind == OperationType::Subscription {
-        return until_the_end(graph.subscribe(request, &requester), line);
+        let outcomes = until_the_end(graph.subscribe(request, &requester), line);
+        return outcomes.map(move |outcome| outcome.with_id(&id)).boxed();
     }
     let patience = public.patience.execution;
     let answered = async move {
@@ -56,7 +69,7 @@ pub(super) fn outcomes<G: Answers>(
             stream::iter(vec![Outcome::Next(answer), Outcome::Complete])
         }
     };
-    answered.flatten_stream().boxed()
+    answered.flatten_stream().map(move |outcome| outcome.with_id(&id)).boxed()
 }
 
 /// A subscription's results. A first response that holds only errors, after which the stream ends, says that the
@@ -114,8 +127,9 @@ async fn first_failure(
     }
 }
 
-/// What a client is told of a panic.
+/// What a client is told of a panic; the panic itself has been written to the log.
 fn failed() -> Response {
+    tracing::error!("a resolver panicked");
     Response::from_errors(vec![error("INTERNAL", "Something went wrong here.")])
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::operation::{Answer, Operation, Parameters, code, error};
 use super::origin::{self, ClientAddress};
-use super::{Answers, Public};
+use super::{Answers, Public, RequestId};
 
 /// The largest body: a document and variables of the largest sizes that the scan admits, escaped.
 const MAX_BODY: usize = 256 * 1024;
@@ -38,10 +38,12 @@ pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> 
     };
     let started = public.clock.elapsed();
     let mut line = Line::default();
+    let id =
+        request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
     let response = match attempt(public, request, &mut line).await {
         Ok(graph) => {
             let headers = passed_on(&graph.http_headers);
-            let answer = Answer::from(graph);
+            let answer = Answer::from(graph).with_id(&id);
             let mut response = written(status(&answer, media), media, &answer);
             response.headers_mut().extend(headers);
             response
@@ -119,7 +121,7 @@ async fn attempt<G: Answers>(
         Method::GET => of_query(parts.uri.query().unwrap_or_default())?,
         _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Use POST, or GET for a query.")),
     };
-    let token = origin::token(&parts.headers, &public.public_url).map_err(unauthorised)?;
+    let token = origin::token(&parts.headers, &public.public_url).map_err(outright)?;
     let Operation { request, kind, name } = parameters.admit(address)?;
     (line.kind, line.name) = (Some(kind), name);
     if parts.method == Method::GET && kind != OperationType::Query {
@@ -129,17 +131,17 @@ async fn attempt<G: Answers>(
         return Err(error("DOCUMENT_REFUSED", "A subscription needs a WebSocket.").into());
     }
     let execution = async {
-        let requester = public.graph.requester(token.as_deref()).await.map_err(unauthorised)?;
+        let requester = public.graph.requester(token.as_deref()).await.map_err(outright)?;
         Ok(public.graph.execute(request, &requester).await)
     };
     match timeout(public.patience.execution, execution).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(unauthorised(error("UNAVAILABLE", "It took too long; try again later."))),
+        Err(_) => Err(outright(error("UNAVAILABLE", "It took too long; try again later."))),
     }
 }
 
-/// Whose request cannot be told is not a matter of the document: the status says so in every form of answer.
-fn unauthorised(error: ServerError) -> Refused {
+/// What kept the document from being looked at: the status says so in every form of answer.
+fn outright(error: ServerError) -> Refused {
     Refused { status: Some(status_of_code(code(&error))), error: Box::new(error) }
 }
 

@@ -8,6 +8,7 @@ use async_graphql::{ErrorExtensionValues, Request, Response, ServerError, Variab
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::RequestId;
 use crate::graphql::scan;
 
 /// The most errors in one answer: whoever has more reads the first ones anyway.
@@ -142,6 +143,17 @@ impl From<ServerError> for Answer {
 }
 
 impl Answer {
+    /// Tells the id of the request with whatever went wrong on our side, so that its cause is found in the log.
+    pub(super) fn with_id(mut self, id: &RequestId) -> Self {
+        let ours = self.errors.iter_mut().filter(|error| code(error) == Some("INTERNAL"));
+        for extensions in ours.filter_map(|error| error.extensions.as_mut()) {
+            if extensions.get("requestId").is_none() {
+                extensions.set("requestId", &*id.0);
+            }
+        }
+        self
+    }
+
     /// The answer as JSON text.
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|cause| {

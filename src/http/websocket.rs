@@ -21,12 +21,13 @@ use futures_util::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep, sleep, timeout};
+use tracing::Instrument;
 
 use super::execution::{self, Outcome};
 use super::operation::{Parameters, code};
 use super::origin::{self, ClientAddress};
 use super::protocol::{Close, Protocol, Step};
-use super::{Answers, Public};
+use super::{Answers, Public, RequestId};
 
 /// The protocol's name in the upgrade.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -77,12 +78,15 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
     let accepted = upgrade.selected_protocol().is_some();
     // The socket comes back here, so that its task is one of `Tasks`, which a stop waits for.
     let (hand_over, socket) = oneshot::channel();
-    let connection = Connection { public: public.clone(), token, address, _permit: permit };
-    public.tasks.pass("socket", async move {
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
+    let span = tracing::info_span!("socket", id = &*id.0);
+    let connection = Connection { public: public.clone(), id, token, address, _permit: permit };
+    let live = async move {
         if let Ok(socket) = socket.await {
             Session::new(socket, connection).run(accepted).await;
         }
-    });
+    };
+    public.tasks.pass("socket", live.instrument(span));
     upgrade.on_upgrade(async move |socket| {
         let _ = hand_over.send(socket);
     })
@@ -91,6 +95,7 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
 /// What is known of a connection before its first message.
 struct Connection<G> {
     public: Public<G>,
+    id: RequestId,
     /// From a header of the upgrade; `connection_init` may name another one.
     token: Option<String>,
     address: Option<std::net::IpAddr>,
@@ -236,13 +241,13 @@ impl<G: Answers> Session<G> {
         }
     }
 
-    fn start(&mut self, id: String, parameters: Parameters) {
+    fn start(&mut self, operation: String, parameters: Parameters) {
         let Some(requester) = &self.requester else { return };
-        let shared: Arc<str> = id.as_str().into();
-        let outcomes =
-            execution::outcomes(&self.connection.public, requester, parameters, self.connection.address);
+        let shared: Arc<str> = operation.as_str().into();
+        let Connection { public, address, id, .. } = &self.connection;
+        let outcomes = execution::outcomes(public, requester, parameters, *address, id);
         let (outcomes, handle) = abortable(outcomes.map(move |outcome| (shared.clone(), outcome)));
-        self.handles.insert(id, handle);
+        self.handles.insert(operation, handle);
         self.operations.push(outcomes.boxed());
     }
 

@@ -61,7 +61,7 @@ fn attacks() -> Vec<Attack> {
             "unknown arguments",
             format!(
                 "{{ {} }}",
-                each(45, |_| format!("me({}) ", each(100, |n| format!("x{n}:1 ")).replace(":1", ":1")))
+                each(18, |_| format!("me({}) ", each(90, |n| format!("x{n}:1 "))))
             ),
         ),
         attack("a long string", format!("{{ echo(text: \"{}\") }}", "x".repeat(60_000))),

@@ -164,6 +164,7 @@ async fn a_panic_ends_its_operation_and_nothing_else() {
         (&said["type"], &said["payload"][0]["extensions"]["code"]),
         (&json!("error"), &json!("INTERNAL"))
     );
+    assert!(said["payload"][0]["extensions"]["requestId"].is_string(), "{said}");
     client.subscribe("s", "subscription { breaks }").await;
     assert_eq!(client.hear_json().await, next("s", json!({"breaks": 1})));
     let broken = client.hear_json().await;
