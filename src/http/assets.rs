@@ -5,7 +5,7 @@
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{Embed, EmbeddedFile};
@@ -37,7 +37,6 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/graphiql", get(graphiql))
         .route("/graphiql/", get(graphiql))
         .route("/assets/{*path}", get(asset))
-        .route("/favicon.svg", get(favicon))
         .route("/stream-thumb/placeholder.png", get(async || placeholder("image/png", PICTURE)))
         .route("/stream-thumb/placeholder.gif", get(async || placeholder("image/gif", LOOP)))
 }
@@ -68,12 +67,17 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
         .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found\n"))
 }
 
-async fn favicon(headers: HeaderMap) -> Response {
-    file("favicon.svg", ASK_AGAIN, &headers).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found\n"))
-}
-
-/// What has no route: a page that says so for people, a line for programs; 405 for what could only be a mistake.
-pub(super) async fn missing(method: Method, headers: HeaderMap) -> Response {
+/// What has no route: a file beside the pages, such as `/favicon.svg`; else a page that says so for people, and a
+/// line for programs.
+pub(super) async fn missing(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let name = uri.path().trim_start_matches('/');
+    // Pages have routes of their own, with headers of their own.
+    if method == Method::GET
+        && !name.ends_with(".html")
+        && let Some(found) = file(name, ASK_AGAIN, &headers)
+    {
+        return found;
+    }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut unconditional = headers.clone();
     unconditional.remove(header::IF_NONE_MATCH);
@@ -104,6 +108,10 @@ fn plain(status: StatusCode, text: &'static str) -> Response {
 }
 
 fn file(name: &str, keep: &'static str, headers: &HeaderMap) -> Option<Response> {
+    // The binary holds no such names; the disk that a debug build reads from does.
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return None;
+    }
     let packed = takes_gzip(headers).then(|| Dist::get(&format!("{name}.gz"))).flatten();
     let (found, encoding) = match packed {
         Some(found) => (found, Some("gzip")),
@@ -187,6 +195,15 @@ fn media_type(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_outside_the_pages_is_a_file() {
+        for name in
+            ["", "../../Cargo.toml", "assets/../../dist/../package.json", "/etc/passwd", "./index.html"]
+        {
+            assert!(file(name, ASK_AGAIN, &HeaderMap::new()).is_none(), "{name}");
+        }
+    }
 
     fn found() -> EmbeddedFile {
         let metadata = rust_embed::Metadata::__rust_embed_new([7; 32], None, None);
