@@ -33,6 +33,8 @@ pub(super) enum Close {
     SubscriberExists(String),
     /// A second `connection_init`.
     TooManyInitialisations,
+    /// A message larger than what is taken.
+    MessageTooBig,
     /// The process stops; another one will take the client.
     Restarting,
     /// Something that is needed is away.
@@ -180,6 +182,7 @@ impl Close {
             Self::SubprotocolNotAcceptable => (4406, "Subprotocol not acceptable"),
             Self::InitialisationTimeout => (4408, "Connection initialisation timeout"),
             Self::TooManyInitialisations => (4429, "Too many initialisation requests"),
+            Self::MessageTooBig => (1009, "Message too big"),
             Self::Restarting => (1012, "restarting"),
             Self::TryAgainLater => (1013, "Try again later"),
             Self::SubscriberExists(id) => {

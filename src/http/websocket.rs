@@ -35,6 +35,8 @@ const SUBPROTOCOL: &str = "graphql-transport-ws";
 pub(super) const MAX_SOCKETS: usize = 50_000;
 /// The largest message from a client; as over HTTP.
 const MAX_MESSAGE: usize = 256 * 1024;
+/// What the library takes in before it breaks off without a word: enough to say so first, to all but the worst.
+const MAX_BUFFERED: usize = 2 * MAX_MESSAGE;
 /// Each socket holds a buffer of this size for as long as it lives.
 const READ_BUFFER: usize = 4096;
 /// Results that are ready together are gathered up to this size, then written.
@@ -59,6 +61,9 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
     let (mut parts, _) = request.into_parts();
     let token = match origin::token(&parts.headers, &public.public_url) {
         Ok(token) => token,
+        Err(error) if code(&error) == Some("UNAUTHENTICATED") => {
+            return (StatusCode::UNAUTHORIZED, format!("{}\n", error.message)).into_response();
+        }
         Err(error) => return (StatusCode::FORBIDDEN, format!("{}\n", error.message)).into_response(),
     };
     let Ok(permit) = public.sockets.clone().try_acquire_owned() else {
@@ -73,8 +78,8 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE);
+        .max_message_size(MAX_BUFFERED)
+        .max_frame_size(MAX_BUFFERED);
     let accepted = upgrade.selected_protocol().is_some();
     // The socket comes back here, so that its task is one of `Tasks`, which a stop waits for.
     let (hand_over, socket) = oneshot::channel();
@@ -194,6 +199,7 @@ impl<G: Answers> Session<G> {
     async fn receive(&mut self, message: Message) -> Result<(), End> {
         self.silent_pings = 0;
         let step = match message {
+            Message::Text(text) if text.len() > MAX_MESSAGE => Step::Close(Close::MessageTooBig),
             Message::Text(text) => self.protocol.receive(text.as_str()),
             Message::Binary(_) => Step::Close(Close::BadRequest),
             // The library has queued the answer to these two; it goes out now.

@@ -325,7 +325,10 @@ async fn too_many_operations_and_too_large_a_message_are_refused() {
     assert_eq!(client.hear_json().await["type"], "next");
     let mut large = Client::ready(&server).await;
     let _ = large.0.send(Message::text("x".repeat(300 * 1024))).await;
-    assert!(!matches!(large.hear().await, Said::Json(_)));
+    assert_eq!(large.hear().await, Said::Closed(1009, "Message too big".to_owned()));
+    let mut huge = Client::ready(&server).await;
+    let _ = huge.0.send(Message::text("x".repeat(900 * 1024))).await;
+    assert_eq!(huge.hear().await, Said::Nothing);
 }
 
 #[tokio::test]
