@@ -3,7 +3,9 @@
 
 use std::net::IpAddr;
 
-use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+};
 use async_graphql::{ErrorExtensionValues, Request, Response, ServerError, Variables};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -68,25 +70,69 @@ impl Parameters {
         if let Some(address) = address {
             request = request.data(address);
         }
-        let name = request.operation_name.clone();
-        let (name, kind) = match (&request.parsed_query()?.operations, name) {
-            (DocumentOperations::Single(operation), None) => (None, operation.node.ty),
-            (DocumentOperations::Multiple(named), None) => match named.iter().next() {
-                Some((name, operation)) if named.len() == 1 => (Some(name.to_string()), operation.node.ty),
-                _ => {
-                    return Err(error(
-                        "DOCUMENT_REFUSED",
-                        "`operationName` must say which operation is meant.",
-                    ));
-                }
-            },
-            (DocumentOperations::Multiple(named), Some(name)) if named.contains_key(name.as_str()) => {
-                let kind = named[name.as_str()].node.ty;
-                (Some(name), kind)
-            }
-            _ => return Err(error("DOCUMENT_REFUSED", "The document has no operation of that name.")),
-        };
+        let wanted = request.operation_name.clone();
+        let document = request.parsed_query()?;
+        let (name, operation) = chosen(document, wanted)?;
+        let kind = operation.ty;
+        runs_once(document, operation)?;
         Ok(Operation { request, kind, name })
+    }
+}
+
+/// The operation that `wanted` names, or the only one there is.
+fn chosen(
+    document: &ExecutableDocument,
+    wanted: Option<String>,
+) -> Result<(Option<String>, &OperationDefinition), ServerError> {
+    match (&document.operations, wanted) {
+        (DocumentOperations::Single(operation), None) => Ok((None, &operation.node)),
+        (DocumentOperations::Multiple(named), None) => match named.iter().next() {
+            Some((name, operation)) if named.len() == 1 => Ok((Some(name.to_string()), &operation.node)),
+            _ => Err(error("DOCUMENT_REFUSED", "`operationName` must say which operation is meant.")),
+        },
+        (DocumentOperations::Multiple(named), Some(name)) if named.contains_key(name.as_str()) => {
+            let operation = &named[name.as_str()].node;
+            Ok((Some(name), operation))
+        }
+        _ => Err(error("DOCUMENT_REFUSED", "The document has no operation of that name.")),
+    }
+}
+
+/// The keys of a selection set's fields once fragments are expanded, which the scan has bounded.
+fn keys<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, found: &mut Vec<&'a str>) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => found.push(field.node.response_key().node.as_str()),
+            Selection::InlineFragment(inline) => keys(document, &inline.node.selection_set.node, found),
+            Selection::FragmentSpread(spread) => {
+                // That a fragment is missing is said better by validation.
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    keys(document, &fragment.node.selection_set.node, found);
+                }
+            }
+        }
+    }
+}
+
+/// The library runs a field once for each time that it is selected, where GraphQL says once for each key: a
+/// mutation would happen twice, a subscription would open a stream each.
+fn runs_once(document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), ServerError> {
+    let mut found = Vec::new();
+    if operation.ty != OperationType::Query {
+        keys(document, &operation.selection_set.node, &mut found);
+    }
+    let selected = found.len();
+    found.sort_unstable();
+    found.dedup();
+    match operation.ty {
+        OperationType::Subscription if selected > 1 => {
+            Err(error("DOCUMENT_REFUSED", "A subscription selects one field, once."))
+        }
+        OperationType::Mutation if found.len() < selected => Err(error(
+            "DOCUMENT_REFUSED",
+            "A mutation selects each of its fields once; use aliases to repeat one.",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -176,10 +222,25 @@ fn tidy(mut error: ServerError) -> ServerError {
         error.message.push('…');
     }
     error.locations.truncate(MAX_ERRORS);
-    if error.path.is_empty() && code(&error).is_none() {
-        error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", "DOCUMENT_REFUSED");
+    if code(&error).is_none() {
+        let code = missing_code(&mut error);
+        error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", code);
     }
     error
+}
+
+/// The code of an error to which the graph gave none: the library made it, or somebody forgot, and what they
+/// wrote is not for clients.
+fn missing_code(error: &mut ServerError) -> &'static str {
+    if error.path.is_empty() {
+        "DOCUMENT_REFUSED"
+    } else if error.message.starts_with("Failed to parse") {
+        "BAD_USER_INPUT"
+    } else {
+        tracing::error!(cause = error.message, "a resolver's error has no code");
+        "Something went wrong here.".clone_into(&mut error.message);
+        "INTERNAL"
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +262,31 @@ mod tests {
         assert!(admit(both, None).is_err_and(|message| message.contains("operationName")));
         assert!(admit(both, Some("C")).is_err_and(|message| message.contains("no operation of that name")));
         assert!(admit("{ a }", Some("A")).is_err());
+    }
+
+    #[test]
+    fn a_subscription_selects_one_field_once() {
+        for one in
+            ["subscription { a }", "subscription { ... { ...F } } fragment F on Subscription { a { b c } }"]
+        {
+            assert!(admit(one, None).is_ok(), "{one}");
+        }
+        for other in
+            ["subscription { a b }", "subscription { a a }", "subscription { a ...F } fragment F on S { a }"]
+        {
+            assert!(admit(other, None).is_err_and(|message| message.contains("one field")), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_mutation_does_nothing_twice_unless_it_says_so() {
+        for twice in
+            ["mutation { a a }", "mutation { a: b ... { a } }", "mutation { ...F a } fragment F on M { a }"]
+        {
+            assert!(admit(twice, None).is_err_and(|message| message.contains("use aliases")), "{twice}");
+        }
+        assert!(admit("mutation { a b: a }", None).is_ok());
+        assert!(admit("{ a a }", None).is_ok());
     }
 
     #[test]

@@ -60,6 +60,24 @@ async fn what_is_executed_answers_200_and_what_is_not_has_no_data() {
 }
 
 #[tokio::test]
+async fn every_error_has_a_code_and_none_tells_a_cause() {
+    let server = Server::start().await;
+    let cases = [
+        ("{blurts}", "INTERNAL"),
+        ("{waits(milliseconds: 99999999999)}", "BAD_USER_INPUT"),
+        ("{waits(milliseconds: \"x\")}", "DOCUMENT_REFUSED"),
+        ("mutation { signIn signIn }", "DOCUMENT_REFUSED"),
+    ];
+    for (query, code) in cases {
+        let reply = server.ask(query, &[]).await;
+        assert_eq!(reply.code(), code, "{}", reply.body);
+        assert!(!reply.body.contains("nobody's business"));
+        let told = reply.json()["errors"][0]["extensions"]["requestId"].is_string();
+        assert_eq!(told, code == "INTERNAL", "{}", reply.body);
+    }
+}
+
+#[tokio::test]
 async fn cookies_that_resolvers_set_are_passed_on() {
     let server = Server::start().await;
     let reply = server.ask("mutation { signIn }", &[]).await;

@@ -108,6 +108,10 @@ impl Query {
         Some(Err(failing("NOT_FOUND")))
     }
 
+    async fn blurts(&self) -> Result<i32, Error> {
+        Err(Error::new("the cause, which is nobody's business"))
+    }
+
     async fn panics(&self, really: Option<bool>) -> i32 {
         assert!(really.is_none(), "as asked");
         1
