@@ -17,6 +17,8 @@ pub mod ambient;
 pub mod auth;
 pub mod command;
 pub mod config;
+pub mod graphql;
+pub mod http;
 pub mod ingest;
 pub mod lifecycle;
 pub mod media;

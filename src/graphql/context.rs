@@ -66,7 +66,7 @@ pub(super) trait Ask {
 
 impl Ask for Context<'_> {
     fn parts(&self) -> &Parts {
-        self.data_unchecked()
+        self.data_unchecked::<std::sync::Arc<Parts>>()
     }
 
     fn requester(&self) -> &Requester {

@@ -5,8 +5,8 @@ use async_graphql::Context;
 use super::context::Ask;
 use crate::auth::SessionToken;
 
-/// Its name; the door reads it.
-pub const NAME: &str = "tally_session";
+/// Its name, which the door knows too.
+const NAME: &str = "tally_session";
 
 pub(super) fn set(ctx: &Context<'_>, token: &SessionToken) {
     let parts = ctx.parts();

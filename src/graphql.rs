@@ -1,0 +1,153 @@
+//! The graph: one file per noun of the product, with its type, queries, mutations and subscriptions. Resolvers know
+//! the store, the log, presence and ingest; they know nothing of sockets. `http` mounts [`Graph`].
+
+mod channel;
+mod channels;
+mod context;
+mod cookie;
+mod error;
+mod event;
+mod input;
+mod load;
+mod node;
+mod page;
+mod playback;
+mod scalar;
+pub mod scan;
+mod stream;
+mod topic;
+mod user;
+mod viewer_count;
+
+use std::sync::Arc;
+
+use async_graphql::dataloader::DataLoader;
+use async_graphql::extensions::Analyzer;
+use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use async_graphql::{
+    MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError, Value,
+};
+use futures_util::stream::{BoxStream, StreamExt};
+
+use crate::auth::{SessionToken, Viewer};
+use error::ApiError;
+use load::Loads;
+
+pub use context::{Parts, Requester};
+
+/// Deeper than anything sensible; graphql-js' introspection is 15 deep and must pass.
+const DEEPEST: usize = 20;
+/// What a document may cost: a full page of channels with a page of streams of each costs about half.
+const DEAREST: usize = 20_000;
+
+/// The root of all queries.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Query")]
+struct Query(
+    node::NodeQuery,
+    user::UserQuery,
+    topic::TopicQuery,
+    channel::ChannelQuery,
+    stream::StreamQuery,
+);
+
+/// The root of all mutations. One at a time; each has one `input` and answers with what it changed.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Mutation")]
+struct Mutation(
+    user::UserMutation,
+    topic::TopicMutation,
+    channels::ChannelMutation,
+    stream::StreamMutation,
+    playback::PlaybackMutation,
+);
+
+/// The root of all subscriptions, over `graphql-transport-ws`.
+#[derive(MergedSubscription, Default)]
+#[graphql(name = "Subscription")]
+struct Subscription(event::EventSubscription, viewer_count::ViewerCountSubscription);
+
+/// Everything that answers documents; cloned freely.
+#[derive(Clone)]
+pub struct Graph {
+    schema: Schema<Query, Mutation, Subscription>,
+    parts: Arc<Parts>,
+}
+
+/// The schema in GraphQL's own language, as `schema.graphql` holds it.
+pub fn sdl() -> String {
+    builder().finish().sdl()
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .limit_depth(DEEPEST)
+        .limit_complexity(DEAREST)
+        .disable_suggestions()
+        .extension(Analyzer)
+}
+
+impl Graph {
+    /// A graph over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { schema: builder().finish(), parts: Arc::new(parts) }
+    }
+
+    /// Who holds a session's token; nobody in particular without one.
+    ///
+    /// # Errors
+    /// A ready answer: `UNAUTHENTICATED` when the token is unknown or its session over, `UNAVAILABLE` when that
+    /// cannot be found out.
+    pub async fn requester(&self, token: Option<&str>) -> Result<Requester, ServerError> {
+        let Some(text) = token else { return Ok(Requester { viewer: Viewer::Anonymous, token: None }) };
+        let refused = || server_error(ApiError::Unauthenticated("this session is over; sign in again"));
+        let token: SessionToken = text.parse().map_err(|_| refused())?;
+        let session = self.parts.store.session(&token.hash(), self.parts.clock.now()).await;
+        match session.map_err(|error| server_error(error.into()))? {
+            Some(signed_in) => Ok(Requester { viewer: Viewer::User(signed_in.user), token: Some(token) }),
+            None => Err(refused()),
+        }
+    }
+
+    /// Runs a query or a mutation. What goes wrong is in the response.
+    pub async fn execute(&self, request: Request, requester: &Requester) -> Response {
+        let mut response = self.schema.execute(self.prepare(request, requester)).await;
+        if let Some(Value::Object(analysis)) = response.extensions.remove("analyzer")
+            && let Some(cost) = analysis.get("complexity")
+        {
+            response.extensions.insert("cost".to_owned(), cost.clone());
+        }
+        response
+    }
+
+    /// Runs any operation as a stream of responses.
+    pub fn subscribe(&self, request: Request, requester: &Requester) -> BoxStream<'static, Response> {
+        let responses = self.schema.execute_stream(self.prepare(request, requester));
+        let plain = |mut response: Response| {
+            response.extensions.remove("analyzer");
+            response
+        };
+        responses.map(plain).boxed()
+    }
+
+    /// What keeps this process from serving, in words; `None` when all is well.
+    pub async fn unready(&self) -> Option<String> {
+        match self.parts.store.ping().await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                Some("the database is away".to_owned())
+            }
+        }
+    }
+
+    fn prepare(&self, request: Request, requester: &Requester) -> Request {
+        let loads = Loads(self.parts.store.clone());
+        let loader = DataLoader::new(loads, TokioSpawner::current(), TokioTimer::default());
+        request.data(Arc::clone(&self.parts)).data(requester.clone()).data(loader)
+    }
+}
+
+fn server_error(error: ApiError) -> ServerError {
+    async_graphql::Error::from(error).into_server_error(Pos::default())
+}

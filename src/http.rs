@@ -1,0 +1,194 @@
+//! The public listener: GraphQL over HTTP and over WebSockets, the web pages, health.
+//!
+//! It promises that a request of any shape costs a bounded amount of time and memory, that every answer carries
+//! an id and the headers which keep browsers from being tricked, and that a stop closes what is open, politely.
+//! [`public`] makes the routes and [`serve`] answers on them; `command` calls both.
+
+mod assets;
+mod connections;
+mod execution;
+mod graphql;
+mod health;
+mod operation;
+mod origin;
+mod patience;
+mod protocol;
+mod websocket;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_graphql::{Request as Document, Response as Answered, ServerError};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use futures_util::FutureExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::Semaphore;
+
+pub use self::connections::serve;
+pub use self::origin::ClientAddress;
+pub use self::patience::Patience;
+use crate::ambient::{Chance, Clock};
+use crate::graphql::{Graph, Requester};
+use crate::lifecycle::Tasks;
+
+/// What these routes ask of the graph, so that their tests can bring a small one of their own.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// Who asks; resolved once per HTTP request or per socket.
+    type Requester: Clone + Send + Sync + 'static;
+
+    /// Who holds `token`, given without its scheme; the error is ready to be sent.
+    fn requester(
+        &self,
+        token: Option<&str>,
+    ) -> impl Future<Output = Result<Self::Requester, ServerError>> + Send;
+
+    /// Runs a query or a mutation.
+    fn execute(
+        &self,
+        request: Document,
+        requester: &Self::Requester,
+    ) -> impl Future<Output = Answered> + Send;
+
+    /// Runs any operation as a stream of responses.
+    fn subscribe(&self, request: Document, requester: &Self::Requester) -> BoxStream<'static, Answered>;
+
+    /// What keeps this process from serving.
+    fn unready(&self) -> impl Future<Output = Option<String>> + Send;
+}
+
+impl Answers for Graph {
+    type Requester = Requester;
+
+    async fn requester(&self, token: Option<&str>) -> Result<Requester, ServerError> {
+        Self::requester(self, token).await
+    }
+
+    async fn execute(&self, request: Document, requester: &Requester) -> Answered {
+        Self::execute(self, request, requester).await
+    }
+
+    fn subscribe(&self, request: Document, requester: &Requester) -> BoxStream<'static, Answered> {
+        Self::subscribe(self, request, requester)
+    }
+
+    async fn unready(&self) -> Option<String> {
+        Self::unready(self).await
+    }
+}
+
+/// What the public routes need.
+#[derive(Clone)]
+pub struct Public<G> {
+    graph: G,
+    tasks: Tasks,
+    clock: Clock,
+    chance: Chance,
+    public_url: Arc<str>,
+    patience: Patience,
+    sockets: Arc<Semaphore>,
+}
+
+impl<G: Answers> Public<G> {
+    /// `public_url` is the base of this site's URLs: pages from there may speak by cookie.
+    pub fn new(graph: G, tasks: Tasks, clock: Clock, chance: Chance, public_url: &str) -> Self {
+        let sockets = Arc::new(Semaphore::new(websocket::MAX_SOCKETS));
+        Self {
+            graph,
+            tasks,
+            clock,
+            chance,
+            public_url: public_url.into(),
+            patience: Patience::default(),
+            sockets,
+        }
+    }
+
+    /// The same, waiting otherwise.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+}
+
+/// The public routes, with everything around them that every answer goes through.
+pub fn public<G: Answers>(state: Public<G>) -> Router {
+    Router::new()
+        .route("/graphql", any(graphql_door::<G>))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz::<G>))
+        .merge(assets::routes())
+        .fallback(assets::missing)
+        .layer(DefaultBodyLimit::max(0))
+        .layer(middleware::from_fn_with_state(state.clone(), around::<G>))
+        .with_state(state)
+}
+
+/// One path, two transports.
+async fn graphql_door<G: Answers>(State(public): State<Public<G>>, request: Request) -> Response {
+    if websocket::is_asked_for(request.headers()) {
+        websocket::open(public, request).await
+    } else {
+        graphql::answer(&public, request).await
+    }
+}
+
+/// The header that carries a request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request's or a socket's id, which its log lines carry and which a client is told with what went wrong.
+#[derive(Clone)]
+struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn new(chance: &Chance) -> Self {
+        Self(chance.opaque_id().simple().to_string().into())
+    }
+}
+
+/// Gives the request an id, turns a panic into an answer, and adds the headers of every answer.
+async fn around<G: Answers>(State(public): State<Public<G>>, mut request: Request, next: Next) -> Response {
+    let RequestId(id) = RequestId::new(&public.chance);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", id = &*id);
+    let path = request.uri().path().to_owned();
+    let answered =
+        AssertUnwindSafe(tracing::Instrument::instrument(next.run(request), span)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        tracing::error!(id = &*id, path, "a request's handler panicked");
+        let body = serde_json::json!({"errors": [{
+            "message": "Something went wrong here.",
+            "extensions": {"code": "INTERNAL", "requestId": &*id},
+        }]});
+        (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
+    });
+    add_headers(response.headers_mut());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// What a page of ours may load: nothing from elsewhere.
+const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    media-src 'self' blob:; connect-src 'self' ws: wss:; worker-src 'self' blob:; object-src 'none'; \
+    base-uri 'none'; frame-ancestors 'self'";
+
+fn add_headers(headers: &mut HeaderMap) {
+    let always = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+        ),
+    ];
+    for (name, value) in always {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,233 @@
+//! The web pages, built into the binary; a debug build reads them from `web/dist` as they are now.
+//!
+//! Files are served as they lie there: when the client takes gzip and `NAME.gz` lies beside `NAME`, that one goes
+//! out, so nothing is compressed while serving and nothing is held in memory but the binary's own pages.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use rust_embed::{Embed, EmbeddedFile};
+
+use super::POLICY;
+
+#[derive(Embed)]
+#[folder = "$CARGO_MANIFEST_DIR/web/dist"]
+#[allow_missing = true]
+struct Dist;
+
+/// Names of files in here hold a hash of their content, so they never change.
+const ASSETS: &str = "assets/";
+/// What `/assets/*` may be kept for.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Kept, but asked about each time.
+const ASK_AGAIN: &str = "no-cache";
+/// A moment: a real picture may take the placeholder's place soon.
+const A_MOMENT: &str = "public, max-age=60";
+
+/// The pages' routes.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/", get(index))
+        .route("/studio", get(index))
+        .route("/studio/", get(index))
+        .route("/view/{loc}", get(with_slash))
+        .route("/view/{loc}/", get(index))
+        .route("/graphiql", get(graphiql))
+        .route("/graphiql/", get(graphiql))
+        .route("/assets/{*path}", get(asset))
+        .route("/stream-thumb/placeholder.png", get(async || placeholder("image/png", PICTURE)))
+        .route("/stream-thumb/placeholder.gif", get(async || placeholder("image/gif", LOOP)))
+}
+
+async fn index(headers: HeaderMap) -> Response {
+    file("index.html", ASK_AGAIN, &headers).unwrap_or_else(not_built)
+}
+
+/// GraphiQL writes styles into its page.
+async fn graphiql(headers: HeaderMap) -> Response {
+    let mut response = file("graphiql.html", ASK_AGAIN, &headers).unwrap_or_else(not_built);
+    let policy =
+        POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'; font-src 'self' data:");
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+async fn with_slash(Path(loc): Path<String>) -> Response {
+    let loc = percent_encoding::utf8_percent_encode(&loc, percent_encoding::NON_ALPHANUMERIC).to_string();
+    // A UUID's hyphens are as good as they are.
+    Redirect::permanent(&format!("/view/{}/", loc.replace("%2D", "-"))).into_response()
+}
+
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    file(&format!("{ASSETS}{path}"), FOR_EVER, &headers)
+        .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found\n"))
+}
+
+/// What has no route: a file beside the pages, such as `/favicon.svg`; else a page that says so for people, and a
+/// line for programs.
+pub(super) async fn missing(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let name = uri.path().trim_start_matches('/');
+    // Pages have routes of their own, with headers of their own.
+    if method == Method::GET
+        && !name.ends_with(".html")
+        && let Some(found) = file(name, ASK_AGAIN, &headers)
+    {
+        return found;
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut unconditional = headers.clone();
+    unconditional.remove(header::IF_NONE_MATCH);
+    match file("index.html", ASK_AGAIN, &unconditional) {
+        Some(mut page) if method == Method::GET && accept.contains("text/html") => {
+            *page.status_mut() = StatusCode::NOT_FOUND;
+            page
+        }
+        _ => plain(StatusCode::NOT_FOUND, "not found\n"),
+    }
+}
+
+/// Shown until a broadcast has a picture of its own.
+const PICTURE: &[u8] = include_bytes!("assets/placeholder.png");
+/// Shown until a broadcast has a loop of its own.
+const LOOP: &[u8] = include_bytes!("assets/placeholder.gif");
+
+fn placeholder(media: &'static str, bytes: &'static [u8]) -> Response {
+    ([(header::CONTENT_TYPE, media), (header::CACHE_CONTROL, A_MOMENT)], bytes).into_response()
+}
+
+fn not_built() -> Response {
+    plain(StatusCode::NOT_FOUND, "The web pages are not part of this build: run `make`.\n")
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+fn file(name: &str, keep: &'static str, headers: &HeaderMap) -> Option<Response> {
+    // The binary holds no such names; the disk that a debug build reads from does.
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return None;
+    }
+    let packed = takes_gzip(headers).then(|| Dist::get(&format!("{name}.gz"))).flatten();
+    let (found, encoding) = match packed {
+        Some(found) => (found, Some("gzip")),
+        None => (Dist::get(name)?, None),
+    };
+    Some(serve(name, found, encoding, keep, headers))
+}
+
+fn serve(
+    name: &str,
+    found: EmbeddedFile,
+    encoding: Option<&'static str>,
+    keep: &'static str,
+    asked: &HeaderMap,
+) -> Response {
+    // The packed file has a hash of its own, so each encoding has its own tag, as it must.
+    let tag: String = found.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("\"{tag}\"");
+    let fixed = [
+        (header::CONTENT_TYPE, media_type(name)),
+        (header::CACHE_CONTROL, keep),
+        (header::VARY, "Accept-Encoding"),
+    ];
+    let mut response = if is_known(asked, &tag) {
+        (StatusCode::NOT_MODIFIED, fixed).into_response()
+    } else {
+        let body = match found.data {
+            std::borrow::Cow::Borrowed(bytes) => bytes::Bytes::from_static(bytes),
+            std::borrow::Cow::Owned(bytes) => bytes.into(),
+        };
+        (fixed, body).into_response()
+    };
+    let mut add = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    add(header::ETAG, &tag);
+    if let Some(encoding) = encoding {
+        add(header::CONTENT_ENCODING, encoding);
+    }
+    response
+}
+
+fn is_known(asked: &HeaderMap, tag: &str) -> bool {
+    let known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known
+        .flat_map(|list| list.split(','))
+        .map(|it| it.trim().trim_start_matches("W/"))
+        .any(|it| it == tag || it == "*")
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|list| list.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        gzip && !parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    })
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json" | "map") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("webp") => "image/webp",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("woff") => "font/woff",
+        Some("ttf") => "font/ttf",
+        Some("wasm") => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_the_pages_is_a_file() {
+        for name in
+            ["", "../../Cargo.toml", "assets/../../dist/../package.json", "/etc/passwd", "./index.html"]
+        {
+            assert!(file(name, ASK_AGAIN, &HeaderMap::new()).is_none(), "{name}");
+        }
+    }
+
+    fn found() -> EmbeddedFile {
+        let metadata = rust_embed::Metadata::__rust_embed_new([7; 32], None, None);
+        EmbeddedFile { data: b"hello".as_slice().into(), metadata }
+    }
+
+    #[test]
+    fn a_file_that_the_client_has_is_not_sent_again() {
+        let first = serve("a.js", found(), Some("gzip"), FOR_EVER, &HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(first.headers()[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(first.headers()[header::CACHE_CONTROL], FOR_EVER);
+        let tag = first.headers()[header::ETAG].clone();
+        let asked = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
+        assert_eq!(serve("a.js", found(), None, FOR_EVER, &asked).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        assert!(takes("br, gzip;q=0.8") && takes("GZIP"));
+        assert!(!takes("br") && !takes("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
+    }
+}

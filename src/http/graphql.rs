@@ -1,0 +1,301 @@
+//! `/graphql` over HTTP, as GraphQL over HTTP says: which answers a client takes, which requests are taken,
+//! which status goes with which answer. Every choice about the status is in [`status`].
+
+use std::fmt;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Response as GraphResponse, ServerError};
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::operation::{Answer, Operation, Parameters, code, error};
+use super::origin::{self, ClientAddress};
+use super::{Answers, Public, RequestId};
+
+/// The largest body: a document and variables of the largest sizes that the scan admits, escaped.
+const MAX_BODY: usize = 256 * 1024;
+
+/// In which form the client wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    /// `application/graphql-response+json`: the status tells what happened.
+    GraphQl,
+    /// `application/json`: a well-formed request is answered with 200, whatever happened.
+    Json,
+}
+
+/// Answers a query or a mutation.
+pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> Response {
+    let Some(media) = negotiate(request.headers()) else {
+        let refused =
+            error("BAD_USER_INPUT", "Accept application/graphql-response+json or application/json.");
+        return written(StatusCode::NOT_ACCEPTABLE, Media::Json, &refused.into());
+    };
+    let started = public.clock.elapsed();
+    let mut line = Line::default();
+    let id =
+        request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
+    let response = match attempt(public, request, &mut line).await {
+        Ok(graph) => {
+            let headers = passed_on(&graph.http_headers);
+            let answer = Answer::from(graph).with_id(&id);
+            let mut response = written(status(&answer, media), media, &answer);
+            response.headers_mut().extend(headers);
+            response
+        }
+        Err(Refused { status: Some(status), error }) => {
+            let mut response = written(status, media, &Answer::from(*error));
+            if status == StatusCode::METHOD_NOT_ALLOWED {
+                response.headers_mut().insert(header::ALLOW, line.allowed());
+            }
+            response
+        }
+        Err(Refused { status: None, error }) => {
+            let answer = Answer::from(*error);
+            written(status(&answer, media), media, &answer)
+        }
+    };
+    let milliseconds = public.clock.elapsed().saturating_sub(started).as_millis();
+    let status = response.status().as_u16();
+    tracing::info!(operation = %line, status, milliseconds, "graphql");
+    response
+}
+
+/// What the request's log line says about it: never its arguments.
+#[derive(Default)]
+struct Line {
+    kind: Option<OperationType>,
+    name: Option<String>,
+}
+
+impl Line {
+    /// The methods that would have been right: the other one only for a mutation, which GET must not do.
+    fn allowed(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.kind.is_some() { "POST" } else { "GET, POST" })
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            None => f.write_str("none"),
+            Some(kind) => write!(f, "{kind} {}", self.name.as_deref().unwrap_or("-")),
+        }
+    }
+}
+
+/// A request that was not executed. Without a status, the status follows from the error as for any answer.
+struct Refused {
+    status: Option<StatusCode>,
+    error: Box<ServerError>,
+}
+
+impl From<ServerError> for Refused {
+    fn from(error: ServerError) -> Self {
+        Self { status: None, error: Box::new(error) }
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> Refused {
+    Refused { status: Some(status), error: Box::new(error("BAD_USER_INPUT", message)) }
+}
+
+async fn attempt<G: Answers>(
+    public: &Public<G>,
+    request: Request,
+    line: &mut Line,
+) -> Result<GraphResponse, Refused> {
+    let (mut parts, body) = request.into_parts();
+    let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(&mut parts, &()).await;
+    let parameters = match parts.method {
+        Method::POST => {
+            timeout(public.patience.body, of_body(&parts.headers, body)).await.unwrap_or_else(|_| {
+                Err(refuse(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."))
+            })?
+        }
+        Method::GET => of_query(parts.uri.query().unwrap_or_default())?,
+        _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Use POST, or GET for a query.")),
+    };
+    let token = origin::token(&parts.headers, &public.public_url).map_err(outright)?;
+    let Operation { request, kind, name } = parameters.admit(address)?;
+    (line.kind, line.name) = (Some(kind), name);
+    if parts.method == Method::GET && kind != OperationType::Query {
+        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Only queries may be sent with GET."));
+    }
+    if kind == OperationType::Subscription {
+        return Err(error("DOCUMENT_REFUSED", "A subscription needs a WebSocket.").into());
+    }
+    let execution = async {
+        let requester = public.graph.requester(token.as_deref()).await.map_err(outright)?;
+        Ok(public.graph.execute(request, &requester).await)
+    };
+    match timeout(public.patience.execution, execution).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(outright(error("UNAVAILABLE", "It took too long; try again later."))),
+    }
+}
+
+/// What kept the document from being looked at: the status says so in every form of answer.
+fn outright(error: ServerError) -> Refused {
+    Refused { status: Some(status_of_code(code(&error))), error: Box::new(error) }
+}
+
+/// The status of an answer. The newest draft wants 422 and 294 in places; this follows what clients check today.
+fn status(answer: &Answer, media: Media) -> StatusCode {
+    match (media, &answer.data) {
+        (Media::Json, _) | (_, Some(_)) => StatusCode::OK,
+        (Media::GraphQl, None) => status_of_code(answer.errors.first().and_then(code)),
+    }
+}
+
+fn status_of_code(code: Option<&str>) -> StatusCode {
+    match code {
+        Some("UNAUTHENTICATED") => StatusCode::UNAUTHORIZED,
+        Some("FORBIDDEN") => StatusCode::FORBIDDEN,
+        Some("RATE_LIMITED") => StatusCode::TOO_MANY_REQUESTS,
+        Some("UNAVAILABLE") => StatusCode::SERVICE_UNAVAILABLE,
+        Some("INTERNAL") => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn written(status: StatusCode, media: Media, answer: &Answer) -> Response {
+    let media = match media {
+        Media::GraphQl => "application/graphql-response+json; charset=utf-8",
+        Media::Json => "application/json; charset=utf-8",
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept, Authorization, Cookie, Origin"),
+    ];
+    (status, headers, answer.to_json()).into_response()
+}
+
+/// The headers that resolvers asked for; those of this answer itself are not theirs to set.
+fn passed_on(asked: &HeaderMap) -> HeaderMap {
+    let ours = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    let theirs = asked.iter().filter(|(name, _)| !ours.contains(name));
+    theirs.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+async fn of_body(headers: &HeaderMap, body: Body) -> Result<Parameters, Refused> {
+    if !is_json(headers) {
+        let told = "Send the request as application/json in UTF-8.";
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, told));
+    }
+    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 256 KiB.");
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| too_large())?;
+    let json = serde_json::from_slice(&bytes);
+    let json = json.map_err(|_| refuse(StatusCode::BAD_REQUEST, "The body is not JSON that can be read."))?;
+    Parameters::from_json(json).map_err(|told| refuse(StatusCode::BAD_REQUEST, told))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let charset =
+        parts.find_map(|part| part.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
+    json && charset.is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8"))
+}
+
+/// The parameters of a GET: `variables` and `extensions` are JSON texts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Query {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+fn of_query(query: &str) -> Result<Parameters, Refused> {
+    let bad = |told: &str| refuse(StatusCode::BAD_REQUEST, told);
+    let uri = format!("/?{query}").parse().map_err(|_| bad("The URL cannot be read."))?;
+    let axum::extract::Query(Query { query, operation_name, variables, extensions }) =
+        axum::extract::Query::try_from_uri(&uri).map_err(|_| bad("The URL's parameters cannot be read."))?;
+    let json = |text: Option<String>| match text {
+        None => Ok(Value::Null),
+        Some(text) => {
+            serde_json::from_str(&text).map_err(|_| bad("`variables` and `extensions` must be JSON."))
+        }
+    };
+    let members = serde_json::json!({
+        "query": query,
+        "operationName": operation_name.filter(|name| !name.is_empty()),
+        "variables": json(variables)?,
+        "extensions": json(extensions)?,
+    });
+    Parameters::from_json(members).map_err(bad)
+}
+
+/// The form that the client likes best; of equals the one it names first; JSON when it does not care.
+fn negotiate(headers: &HeaderMap) -> Option<Media> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges =
+        accepted.flat_map(|value| value.split(',')).map(str::trim).filter(|range| !range.is_empty());
+    let mut best: Option<(Media, f32)> = None;
+    let mut none = true;
+    for range in ranges.by_ref() {
+        none = false;
+        let mut parts = range.split(';').map(str::trim);
+        let media = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "application/graphql-response+json" => Media::GraphQl,
+            "application/json" | "application/*" | "*/*" => Media::Json,
+            _ => continue,
+        };
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        if weight > best.map_or(0.0, |(_, weight)| weight) {
+            best = Some((media, weight));
+        }
+    }
+    if none { Some(Media::Json) } else { best.map(|(media, _)| media) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepting(value: &'static str) -> Option<Media> {
+        negotiate(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn the_answer_has_the_form_that_the_client_likes_best() {
+        assert_eq!(negotiate(&HeaderMap::new()), Some(Media::Json));
+        assert_eq!(accepting("*/*"), Some(Media::Json));
+        assert_eq!(
+            accepting("application/graphql-response+json, application/json;q=0.9"),
+            Some(Media::GraphQl)
+        );
+        assert_eq!(accepting("application/graphql-response+json;q=0.5, application/json"), Some(Media::Json));
+        assert_eq!(
+            accepting("text/html, Application/GraphQL-Response+JSON; charset=utf-8"),
+            Some(Media::GraphQl)
+        );
+        assert_eq!(accepting("text/html, application/json;q=0"), None);
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_json() {
+        let of = |value: &'static str| {
+            is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert!(of("application/json") && of("Application/JSON; charset=\"UTF-8\""));
+        assert!(!of("text/plain") && !of("application/json; charset=latin1") && !of("application/jsonp"));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

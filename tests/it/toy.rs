@@ -1,0 +1,180 @@
+//! A small graph, for tests of what carries documents rather than of what answers them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_graphql::{
+    Context, Error, ErrorExtensionValues, Object, Request, Response, Schema, ServerError, Subscription,
+};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tally::http::Answers;
+
+#[derive(Clone)]
+pub(crate) struct Toy {
+    schema: Schema<Query, Mutation, Subscriptions>,
+    unready: Option<String>,
+    /// How many results of `flood` were made so far.
+    pub(crate) flooded: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Name(String);
+
+impl Default for Toy {
+    fn default() -> Self {
+        let flooded = Arc::new(AtomicUsize::new(0));
+        let schema =
+            Schema::build(Query, Mutation, Subscriptions).disable_suggestions().data(flooded.clone());
+        Self { schema: schema.finish(), unready: None, flooded }
+    }
+}
+
+impl Toy {
+    /// Executes a document without anything around it; the size of the answer.
+    pub(crate) async fn answer(&self, query: &str, variables: serde_json::Value) -> usize {
+        let request = Request::new(query).variables(async_graphql::Variables::from_json(variables));
+        let response = self.execute(request, &Name("nobody".to_owned())).await;
+        serde_json::to_string(&response).map_or(0, |text| text.len())
+    }
+
+    pub(crate) fn unready(reason: &str) -> Self {
+        Self { unready: Some(reason.to_owned()), ..Self::default() }
+    }
+}
+
+fn coded(code: &str) -> Option<ErrorExtensionValues> {
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", code);
+    Some(extensions)
+}
+
+fn failing(code: &str) -> Error {
+    Error { extensions: coded(code), ..Error::new("as asked") }
+}
+
+impl Answers for Toy {
+    type Requester = Name;
+
+    async fn requester(&self, token: Option<&str>) -> Result<Name, ServerError> {
+        match token {
+            None => Ok(Name("nobody".to_owned())),
+            Some(name @ ("mia" | "tom")) => Ok(Name(name.to_owned())),
+            Some("slow") => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                Ok(Name("slow".to_owned()))
+            }
+            Some("away") => {
+                Err(ServerError { extensions: coded("UNAVAILABLE"), ..ServerError::new("away", None) })
+            }
+            Some(_) => {
+                Err(ServerError { extensions: coded("UNAUTHENTICATED"), ..ServerError::new("who?", None) })
+            }
+        }
+    }
+
+    async fn execute(&self, request: Request, requester: &Name) -> Response {
+        self.schema.execute(request.data(requester.clone())).await
+    }
+
+    fn subscribe(&self, request: Request, requester: &Name) -> BoxStream<'static, Response> {
+        self.schema.execute_stream(request.data(requester.clone())).boxed()
+    }
+
+    async fn unready(&self) -> Option<String> {
+        self.unready.clone()
+    }
+}
+
+struct Query;
+
+#[Object]
+impl Query {
+    /// Whom the server takes the client for.
+    async fn me(&self, ctx: &Context<'_>) -> String {
+        ctx.data_unchecked::<Name>().0.clone()
+    }
+
+    /// Where the server takes the client to be.
+    async fn address(&self, ctx: &Context<'_>) -> String {
+        ctx.data_unchecked::<std::net::IpAddr>().to_string()
+    }
+
+    async fn fails(&self) -> Result<i32, Error> {
+        Err(failing("NOT_FOUND"))
+    }
+
+    async fn fails_softly(&self) -> Option<Result<i32, Error>> {
+        Some(Err(failing("NOT_FOUND")))
+    }
+
+    async fn blurts(&self) -> Result<i32, Error> {
+        Err(Error::new("the cause, which is nobody's business"))
+    }
+
+    async fn panics(&self, really: Option<bool>) -> i32 {
+        assert!(really.is_none(), "as asked");
+        1
+    }
+
+    async fn waits(&self, milliseconds: i32) -> i32 {
+        tokio::time::sleep(Duration::from_millis(milliseconds.unsigned_abs().into())).await;
+        milliseconds
+    }
+
+    async fn echo(&self, text: String) -> String {
+        text
+    }
+}
+
+struct Mutation;
+
+#[Object]
+impl Mutation {
+    async fn sign_in(&self, ctx: &Context<'_>) -> bool {
+        ctx.append_http_header("Set-Cookie", "tally_session=mia; HttpOnly");
+        ctx.append_http_header("Set-Cookie", "other=1");
+        true
+    }
+}
+
+struct Subscriptions;
+
+#[Subscription]
+impl Subscriptions {
+    /// Counts up, at once.
+    async fn count(&self, to: i32) -> BoxStream<'static, i32> {
+        stream::iter(1..=to).boxed()
+    }
+
+    /// Nothing, for ever.
+    async fn silence(&self) -> BoxStream<'static, i32> {
+        stream::pending().boxed()
+    }
+
+    /// As much as the client takes.
+    async fn flood(&self, ctx: &Context<'_>, bytes: i32) -> BoxStream<'static, String> {
+        let flooded = ctx.data_unchecked::<Arc<AtomicUsize>>().clone();
+        let bytes = usize::try_from(bytes).unwrap_or(0);
+        stream::repeat_with(move || {
+            flooded.fetch_add(1, Ordering::Relaxed);
+            "x".repeat(bytes)
+        })
+        .boxed()
+    }
+
+    /// Does not begin.
+    async fn refuses(&self) -> Result<BoxStream<'static, i32>, Error> {
+        Err(failing("BAD_USER_INPUT"))
+    }
+
+    /// Begins, fails once, and goes on.
+    async fn stumbles(&self) -> BoxStream<'static, Result<i32, Error>> {
+        stream::iter([Err(failing("UNAVAILABLE")), Ok(2), Ok(3)]).boxed()
+    }
+
+    /// Begins and breaks.
+    async fn breaks(&self) -> BoxStream<'static, i32> {
+        stream::iter(1..3).map(|n| if n == 2 { panic!("as asked") } else { n }).boxed()
+    }
+}
