@@ -151,7 +151,7 @@ impl Nginx {
             () = answers => return Ok(()),
             () = tokio::time::sleep(START) => format!("{door} does not answer"),
         };
-        let (why, log) = (process::last_line(&self.log), self.log.display());
+        let (why, log) = (process::last_words(&self.log), self.log.display());
         Err(format!("nginx: {outcome}: {why} (see {log})").into())
     }
 }

@@ -112,7 +112,7 @@ impl Postgres {
     }
 
     fn trouble(&self, what: &str) -> Failure {
-        format!("PostgreSQL: {what}: {} (see {})", process::last_line(&self.log), self.log.display()).into()
+        format!("PostgreSQL: {what}: {} (see {})", process::last_words(&self.log), self.log.display()).into()
     }
 
     /// The postmaster that an `up` before us left, when it can be gone on with.
@@ -126,8 +126,13 @@ impl Postgres {
     async fn launch(&self) -> Result<Process, Failure> {
         // Left by a killed postmaster; they end by themselves, and a new one would refuse while they live.
         process::clear(&self.cluster, "postgres", Signal::INT, SHUTDOWN).await;
-        // Nobody lives in the cluster now, whatever process may have been given the number in this file.
-        let _ = fs::remove_file(self.cluster.join("postmaster.pid"));
+        // Nobody lives in the cluster now, whatever process has the number in these files: another one that was
+        // given it since, or the dead one itself when nobody has reaped it.
+        let locks =
+            [self.cluster.join("postmaster.pid"), self.sockets.join(SOCKET).with_added_extension("lock")];
+        for lock in locks {
+            let _ = fs::remove_file(lock);
+        }
         private_dir(&self.sockets)?;
         let mut command = Command::new(self.bin.join("postgres"));
         command.arg("-D").arg(&self.cluster).arg("-k").arg(&self.sockets).current_dir(&self.cluster);

@@ -138,11 +138,15 @@ pub(super) fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// The last line of a log: the best short answer to why its server would not start.
-pub(super) fn last_line(log: &Path) -> String {
+/// The best short answer to why a server would not start: the last line of its log that is an outcry, or else the
+/// last line.
+pub(super) fn last_words(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+    let mut recent = text.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(10);
+    let last = recent.clone().next().unwrap_or("it said nothing");
+    let outcry = |line: &&str| ["FATAL", "PANIC", "[emerg]", "error:"].iter().any(|word| line.contains(word));
+    recent.find(outcry).unwrap_or(last).to_owned()
 }
 
 #[cfg(test)]
@@ -168,7 +172,7 @@ mod tests {
         let log = dir.path().join("deaf.log");
         let deaf = "trap '' TERM; echo ready; while :; do sleep 600; done";
         let mut process = Process::spawn(Command::new("sh").args(["-c", deaf]), &log).unwrap();
-        while last_line(&log) != "ready" {
+        while last_words(&log) != "ready" {
             tokio::task::yield_now().await;
         }
         process.stop(Signal::TERM, Duration::from_millis(50)).await;
