@@ -9,7 +9,6 @@ use std::process::{Command as Plain, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::hold::private_dir;
@@ -101,13 +100,8 @@ impl Postgres {
 
     /// Runs one of PostgreSQL's own programs to its end.
     async fn help(&self, command: &mut Command, input: &str) -> Result<(), Failure> {
-        let log = process::open_log(&self.log)?;
-        command.current_dir("/").env("LC_ALL", "C.UTF-8").process_group(0).kill_on_drop(true);
-        let mut child = command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes()).await?;
-        }
-        let status = child.wait().await?;
+        command.current_dir("/").env("LC_ALL", "C.UTF-8");
+        let status = process::run(command, input, &self.log).await?;
         if status.success() { Ok(()) } else { Err(self.trouble("the database cluster cannot be made")) }
     }
 
@@ -189,6 +183,10 @@ impl Server for Postgres {
             postmaster.stop(Signal::INT, SHUTDOWN).await;
         }
         process::clear(&self.cluster, "postgres", Signal::QUIT, Duration::from_secs(5)).await;
+        if self.cluster.parent().is_some_and(|data_dir| !self.sockets.starts_with(data_dir)) {
+            // It is there for the socket only, which is gone.
+            let _ = fs::remove_dir(&self.sockets);
+        }
     }
 }
 

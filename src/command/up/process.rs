@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use tokio::io::AsyncWriteExt;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
@@ -83,6 +84,34 @@ impl Process {
             tracing::warn!(pid = self.id(), "did not stop when asked to: killing it");
             self.signal(Signal::KILL);
             let _ = tokio::time::timeout(AFTER_KILL, self.ended()).await;
+        }
+    }
+}
+
+/// Runs a helper to its end, with `input` on its stdin. Dropped before, it takes the helper and all that this
+/// has started with it.
+pub(super) async fn run(command: &mut Command, input: &str, log: &Path) -> io::Result<ExitStatus> {
+    let log = open_log(log)?;
+    command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+    let mut child = command.spawn()?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let mut group = Group(group);
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await?;
+    }
+    let status = child.wait().await?;
+    // It has been reaped: its number may be another's from now on.
+    group.0 = None;
+    Ok(status)
+}
+
+/// A process group that is killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
@@ -164,6 +193,27 @@ mod tests {
         clear(dir.path(), "sleep", Signal::TERM, Duration::from_secs(5)).await;
         assert!(living_in(dir.path(), "sleep").is_empty());
         assert_eq!(sleeper.ended().await, "signal: 15 (SIGTERM)");
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_is_given_up_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("helper.log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo ready; wait"]).current_dir(dir.path());
+        let ready = async {
+            while last_words(&log) != "ready" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = run(&mut command, "", &log) => panic!("it waits"),
+            () = ready => {}
+        }
+        for mut left in living_in(dir.path(), "s").into_iter().flat_map(Process::adopt) {
+            left.ended().await;
+        }
+        assert!(living_in(dir.path(), "sleep").is_empty());
     }
 
     #[tokio::test]
