@@ -12,10 +12,11 @@ MAKEFLAGS += --no-print-directory
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TALLY := $(TARGET)/release/tally
 
-# What the pages are built from: all of web/ but for what is installed or built there.
-WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+# What the pages are built from: all of web/ but for what is installed or made there, and the graph's schema.
+WEB_MADE := -path '*/node_modules/*' -o -path 'web/dist/*' -o -path 'web/src/graphql/*'
+WEB_SOURCES := $(shell find web -type f -not \( $(WEB_MADE) \) 2>/dev/null) $(wildcard schema.graphql)
 WEB_INSTALLED := web/node_modules/.installed
-WEB_BUILT := web/dist/.built
+WEB_BUILT := web/dist/index.html
 
 .PHONY: up demo build setup web test test-web test-rust lint lint-web lint-rust clean
 
