@@ -41,7 +41,8 @@ impl Secrets {
         let key = dir.join("server.key");
         let internal = dir.join("internal.secret");
         let nginx = dir.join("nginx.conf");
-        let key = read_or_make(&key, || encode(chance)).and_then(|text| decode(&text)).map_err(failed(&key))?;
+        let key =
+            read_or_make(&key, || encode(chance)).and_then(|text| decode(&text)).map_err(failed(&key))?;
         let secret = read_or_make(&internal, || encode(chance)).map_err(failed(&internal))?;
         let include = format!("map $host $tally_secret {{ default \"{secret}\"; }}\n");
         if fs::read_to_string(&nginx).ok().as_deref() != Some(include.as_str()) {

@@ -1,0 +1,72 @@
+# make up     everything that is missing is installed, everything is built, the whole site runs: Ctrl-C stops it
+# make demo   a test picture with sound is broadcast to the demo channel of the site that runs
+# make test   every test, on a machine that has git, Rust, Node and apt
+# make lint   formatting, lints, documentation, licences
+#
+# ARGS are given to tally: make up ARGS="--http 127.0.0.1:9000 --rtmp 127.0.0.1:9001"
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TALLY := $(TARGET)/release/tally
+
+# What the pages are built from: all of web/ but for what is installed or made there, and the graph's schema.
+WEB_MADE := -path '*/node_modules/*' -o -path 'web/dist/*' -o -path 'web/src/graphql/*'
+WEB_SOURCES := $(shell find web -type f -not \( $(WEB_MADE) \) 2>/dev/null) $(wildcard schema.graphql)
+WEB_INSTALLED := web/node_modules/.installed
+WEB_BUILT := web/dist/index.html
+
+.PHONY: up demo build setup web test test-web test-rust lint lint-web lint-rust clean
+
+up: setup build
+	@exec $(TALLY) up $(ARGS)
+
+demo: build
+	@exec $(TALLY) demo $(ARGS)
+
+# The pages are part of the binary.
+build: web
+	@cargo build --release --locked
+
+setup:
+	@script/setup
+
+web: $(WEB_BUILT)
+
+$(WEB_INSTALLED): web/package-lock.json
+	@cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
+	@cd web && npm run build
+	@touch $@
+
+test:
+	@script/setup --test
+	@$(MAKE) test-web
+	@$(MAKE) test-rust
+
+test-web: web
+	@cd web && npm test
+
+test-rust: web
+	@script/with-postgres cargo test --locked
+
+lint: lint-web lint-rust
+
+lint-web: $(WEB_INSTALLED)
+	@cd web && npm run check
+
+lint-rust: web
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; \
+	  else echo "lint: cargo-deny is not installed, so licences and sources were not checked (cargo install cargo-deny --locked)"; fi
+
+# The site's data in .tally stays.
+clean:
+	@cargo clean
+	@rm -rf web/dist web/node_modules
