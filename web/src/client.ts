@@ -2,6 +2,7 @@ import { Client, fetchExchange, subscriptionExchange } from '@urql/core'
 import { createClient as createSocketClient } from 'graphql-ws'
 import { setConnection } from './connection'
 import { backoff, waitOrOnline } from './lib/backoff'
+import { resumable } from './lib/resume'
 
 const KEEP_ALIVE_MS = 10_000
 const PONG_WITHIN_MS = 5_000
@@ -52,15 +53,8 @@ export function createClient(): Client {
         forwardSubscription: (body, operation) => ({
           subscribe: (sink) => {
             const resume = operation.context['resume'] as (() => object) | undefined
-            const payload = {
-              query: body.query ?? '',
-              operationName: body.operationName,
-              // Read anew whenever the request is written to a socket: after a reconnect it must ask
-              // for what follows the last event seen, not for what followed the first.
-              get variables() {
-                return { ...body.variables, ...resume?.() }
-              },
-            }
+            const { operationName, variables, query = '' } = body
+            const payload = resumable({ query, operationName, variables }, resume)
             return { unsubscribe: socket.subscribe(payload, sink) }
           },
         }),

@@ -3,9 +3,9 @@ const LOC = '00000000-0000-4000-8000-000000000000'
 /** The tabs that a first visit opens: the documents that somebody new most likely wants to try. */
 export const examples = [
   {
-    query: `# Who is live, the most watched first. Run it with Ctrl-Enter.
-# eventCursor is where this answer stands in the log of events: give it to
-# streamEvents(after:) in the third tab, and nothing is missed in between.
+    query: `# Who is live, the most watched first (Ctrl-Enter runs it).
+# Give eventCursor to streamEvents(after:) in the third
+# tab, and nothing that happens in between is missed.
 query LiveStreams {
   liveStreams(first: 20, orderBy: MOST_WATCHED_NOW) {
     nodes {
@@ -36,25 +36,15 @@ query LiveStreams {
 `,
   },
   {
-    query: `# A channel of your own, with what to paste into OBS (Settings, Stream, Custom).
-#
-# It needs a signed-in streamer:
-#   1. Run SignIn, with your handle and password in the variables below.
+    query: `# A channel of your own, with what to paste into OBS
+# (Settings, Stream, Custom). Only streamers may have one:
+#   1. Put handle and password into the variables below,
+#      and run SignIn.
 #   2. Copy the token of the answer into the Headers tab:
 #        { "Authorization": "Bearer TOKEN" }
 #   3. Run CreateChannel.
-# Header and token count for subscriptions too: they travel in connection_init.
-mutation SignIn($signIn: SignInInput!) {
-  signIn(input: $signIn) {
-    token
-    expiresAt
-    user {
-      handle
-      role
-    }
-  }
-}
-
+# Headers count for subscriptions too: they travel in
+# connection_init.
 mutation CreateChannel($channel: CreateChannelInput!) {
   createChannel(input: $channel) {
     channel {
@@ -69,6 +59,17 @@ mutation CreateChannel($channel: CreateChannelInput!) {
     }
   }
 }
+
+mutation SignIn($signIn: SignInInput!) {
+  signIn(input: $signIn) {
+    token
+    expiresAt
+    user {
+      handle
+      role
+    }
+  }
+}
 `,
     variables: JSON.stringify(
       {
@@ -80,9 +81,10 @@ mutation CreateChannel($channel: CreateChannelInput!) {
     ),
   },
   {
-    query: `# Every start, stop and change of a stream, as it happens. Run it, then start OBS.
-# With "after" (a cursor of an event, or an eventCursor) it first gives every event since.
-# Add $loc: UUID and loc: $loc to follow one channel, or topic: "music" for one topic.
+    query: `# Every start, stop and change of a stream, as it
+# happens: run it, then start OBS. With "after" (an
+# event's cursor, or an eventCursor) it first gives every
+# event since. loc: or topic: follow one channel or topic.
 subscription StreamEvents($after: String) {
   streamEvents(after: $after) {
     __typename
@@ -106,8 +108,9 @@ subscription StreamEvents($after: String) {
     variables: JSON.stringify({ after: null }, null, 2),
   },
   {
-    query: `# How many people watch: the present figure at once, then each change.
-# Put the loc of 1 to 100 channels into the variables: the first tab lists those that are live.
+    query: `# How many people watch: the present figure at once, then
+# each change. The variables name 1 to 100 channels by
+# loc; the first tab lists those that are live.
 subscription ViewerCount($locs: [UUID!]!) {
   viewerCountChanged(locs: $locs) {
     loc

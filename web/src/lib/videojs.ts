@@ -7,7 +7,10 @@ export type Player = ReturnType<typeof videojs>
 export async function loadPlayer(): Promise<typeof videojs> {
   // The CSP forbids style elements made by scripts; ours is a file. Must be set before the import.
   Object.assign(window, { VIDEOJS_NO_DYNAMIC_STYLE: true })
-  return (await import('video.js')).default
+  const { default: player } = await import('video.js')
+  // A playlist that is away for a moment is this site's everyday life, not news for the console.
+  player.log.level('error')
+  return player
 }
 
 export const playerOptions = {
