@@ -1,0 +1,64 @@
+import { Client, fetchExchange, subscriptionExchange } from '@urql/core'
+import { createClient as createSocketClient } from 'graphql-ws'
+import { setConnection } from './connection'
+import { backoff, waitOrOnline } from './lib/backoff'
+import { resumable } from './lib/resume'
+
+const KEEP_ALIVE_MS = 10_000
+const PONG_WITHIN_MS = 5_000
+
+const endpoint = new URL('/graphql', window.location.href)
+
+/** One WebSocket for all subscriptions of the page, opened by the first and closed after the last. */
+function createSocket() {
+  const url = new URL(endpoint)
+  url.protocol = endpoint.protocol === 'https:' ? 'wss:' : 'ws:'
+  let pongTimer: ReturnType<typeof setTimeout> | undefined
+
+  const socket = createSocketClient({
+    url: url.href,
+    lazy: true,
+    // A visit from page to page closes and opens subscriptions; the socket outlives the moment between.
+    lazyCloseTimeout: 3_000,
+    keepAlive: KEEP_ALIVE_MS,
+    shouldRetry: () => true,
+    retryAttempts: Infinity,
+    retryWait: (retries) => waitOrOnline(backoff(retries)),
+    on: {
+      connected: () => setConnection('fine'),
+      // A socket can die without a word (sleep, a changed network): an unanswered ping ends it.
+      ping: (received) => {
+        if (!received) pongTimer = setTimeout(() => socket.terminate(), PONG_WITHIN_MS)
+      },
+      pong: () => clearTimeout(pongTimer),
+      closed: (event) => {
+        clearTimeout(pongTimer)
+        // 1000 is this side closing a socket that nobody needs; all else interrupts somebody.
+        if ((event as CloseEvent).code !== 1000) setConnection('lost')
+      },
+    },
+  })
+  return socket
+}
+
+export function createClient(): Client {
+  const socket = createSocket()
+  return new Client({
+    url: endpoint.href,
+    preferGetMethod: false,
+    requestPolicy: 'network-only',
+    exchanges: [
+      fetchExchange,
+      subscriptionExchange({
+        forwardSubscription: (body, operation) => ({
+          subscribe: (sink) => {
+            const resume = operation.context['resume'] as (() => object) | undefined
+            const { operationName, variables, query = '' } = body
+            const payload = resumable({ query, operationName, variables }, resume)
+            return { unsubscribe: socket.subscribe(payload, sink) }
+          },
+        }),
+      }),
+    ],
+  })
+}
