@@ -1,15 +1,24 @@
 //! The command line: what can be typed, and what each word does.
 
+mod demo;
 pub mod serve;
+pub mod sweep;
 pub mod up;
+pub mod user;
 pub mod welcome;
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Settings;
-use crate::lifecycle::Failure;
+use crate::config::{DatabaseUrl, Settings};
+use crate::graphql;
+use crate::lifecycle::{Failure, Lifecycle};
+use crate::store::Store;
 use crate::telemetry;
 
 /// A self-hosted live-streaming backend.
@@ -23,7 +32,43 @@ struct Line {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the whole site in the foreground: PostgreSQL, nginx, the API and the pages.
-    Up(Settings),
+    Up(Box<Settings>),
+    /// Runs the API alone, against --database-url.
+    Serve(Box<Settings>),
+    /// Brings the database up to date.
+    Migrate(Place),
+    /// Prints the schema of the graph.
+    Schema,
+    /// Broadcasts a test picture with sound to the demo channel of the site that runs.
+    Demo(demo::Demo),
+    /// Makes accounts and gives roles.
+    #[command(subcommand)]
+    User(user::Command),
+}
+
+/// Where the database is: said outright, or that of the `up` that uses a data directory.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// The data directory of the `tally up` that runs.
+    #[arg(long, env = "TALLY_DATA_DIR", default_value = ".tally", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The database, instead.
+    #[arg(long, env = "TALLY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<DatabaseUrl>,
+}
+
+impl Place {
+    /// The database that is meant.
+    ///
+    /// # Errors
+    /// When none is given and no `up` runs, in one line that says so.
+    pub fn store(&self) -> Result<Store, Failure> {
+        let url = match &self.database_url {
+            Some(url) => url.clone(),
+            None => DatabaseUrl::from_str(&up::Running::read(&self.data_dir)?.database_url)?,
+        };
+        Ok(Store::new(url)?)
+    }
 }
 
 /// Reads the command line and does what it says.
@@ -42,7 +87,26 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(settings) => {
             telemetry::start(settings.log_format, &settings.log)?;
-            up::run(settings)
+            up::run(*settings)
         }
+        Command::Serve(settings) => {
+            telemetry::start(settings.log_format, &settings.log)?;
+            runtime()?.block_on(keep_serving(*settings))
+        }
+        Command::Migrate(place) => runtime()?.block_on(async { Ok(place.store()?.migrate().await?) }),
+        Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
+        Command::Demo(demo) => runtime()?.block_on(demo.broadcast()),
+        Command::User(command) => runtime()?.block_on(command.run()),
     }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+async fn keep_serving(settings: Settings) -> Result<(), Failure> {
+    let lifecycle = Lifecycle::default();
+    serve::start(&settings, lifecycle.tasks()).await?;
+    tracing::info!(listen = %settings.listen, internal = %settings.internal, "serving");
+    lifecycle.run().await
 }

@@ -9,6 +9,7 @@ mod connections;
 mod execution;
 mod graphql;
 mod health;
+mod internal;
 mod operation;
 mod origin;
 mod patience;
@@ -30,6 +31,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use self::connections::serve;
+pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
 use crate::ambient::{Chance, Clock};

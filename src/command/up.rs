@@ -115,6 +115,8 @@ async fn start(
         pid: std::process::id(),
         database_url: settings.database_url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default(),
         internal: ports::reachable(settings.internal),
+        rtmp: ports::reachable(settings.rtmp),
+        site: settings.public_url(),
     })?;
     servers.nginx.insert(Kept::new(nginx, tasks)).started().await?;
     until_ready(&settings).await?;

@@ -1,7 +1,35 @@
-//! What a first run needs: the schema, an admin, a demo channel.
+//! What a first run needs: the schema, topics, an admin, a demo channel.
 
+use secrecy::SecretString;
+
+use crate::ambient::{Chance, Clock};
+use crate::auth::{Keyring, Passwords, Secrets, StreamKey};
 use crate::config::Settings;
 use crate::lifecycle::Failure;
+use crate::store::{
+    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewTopic, NewUser, Page, Role, Store,
+    TopicId, User, UserId,
+};
+
+/// The first admin's handle, and the demo channel's owner.
+const ADMIN: &str = "admin";
+const DEMO: &str = "Demo";
+
+/// What a new site is browsed by; an admin adds, renames and retires.
+const TOPICS: [(&str, &str); 12] = [
+    ("just-chatting", "Just Chatting"),
+    ("games", "Games"),
+    ("music", "Music"),
+    ("art", "Art"),
+    ("software", "Software Development"),
+    ("science", "Science"),
+    ("education", "Education"),
+    ("sports", "Sports"),
+    ("food", "Food and Cooking"),
+    ("travel", "Travel and Outdoors"),
+    ("news", "News and Politics"),
+    ("events", "Talks and Events"),
+];
 
 /// What `up` tells its operator.
 pub struct Welcome {
@@ -11,11 +39,122 @@ pub struct Welcome {
     pub demo_key: String,
 }
 
-/// Runs the migrations, makes the admin and the demo channel where they are missing.
+/// Runs the migrations, makes the topics, the admin and the demo channel where they are missing.
 ///
 /// # Errors
 /// When the database is away or a migration fails.
 pub async fn prepare(settings: &Settings) -> Result<Welcome, Failure> {
-    let _ = settings;
-    Ok(Welcome { admin: None, demo_key: String::new() })
+    let url = settings.database_url.clone().ok_or("there is no database to prepare")?;
+    let (store, clock, chance) = (Store::new(url)?, Clock::system(), Chance::system());
+    store.migrate().await?;
+    let (admin, password) = match store.user_by_handle(ADMIN).await? {
+        Some(admin) => (admin, None),
+        None => {
+            seed_topics(&store, &clock, &chance).await?;
+            let password = random_password(&chance);
+            let admin = make_user(&store, ADMIN, Role::Admin, &password, &clock, &chance).await?;
+            (admin, Some(password))
+        }
+    };
+    let secrets = Secrets::open(&settings.data_dir, &chance)?;
+    let keyring = Keyring::new(&secrets, chance.clone());
+    let first_run = password.is_some();
+    let demo_key = match demo_channel(&store).await? {
+        Some(channel) => open_key(&store, &keyring, channel.id).await?,
+        None if first_run => make_demo(&store, &keyring, &admin, &clock, &chance).await?.reveal().to_owned(),
+        // Its owner has deleted it.
+        None => String::new(),
+    };
+    Ok(Welcome { admin: password.map(|password| (admin.handle, password)), demo_key })
+}
+
+/// Makes an account from the command line.
+///
+/// # Errors
+/// When the handle is taken, or the database is away.
+pub async fn make_user(
+    store: &Store,
+    handle: &str,
+    role: Role,
+    password: &str,
+    clock: &Clock,
+    chance: &Chance,
+) -> Result<User, Failure> {
+    let password_hash = Passwords::new(chance.clone())?.hash(SecretString::from(password)).await?;
+    let now = clock.now();
+    let new = NewUser {
+        id: UserId(chance.id(now)),
+        handle,
+        display_name: handle,
+        role,
+        password_hash: &password_hash,
+        created_at: now,
+    };
+    match store.create_user(&new).await? {
+        Created::Made(user) => Ok(user),
+        Created::Taken => Err(format!("the handle {handle} is taken: choose another one").into()),
+    }
+}
+
+/// A password for somebody to write down: 120 bits in letters and digits.
+pub fn random_password(chance: &Chance) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(chance.bytes::<15>()).replace(['-', '_'], "x")
+}
+
+/// The demo channel, if it is still there.
+///
+/// # Errors
+/// When the database is away.
+pub async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
+    let of_admin = ChannelFilter { owner: Some(ADMIN.to_owned()), ..ChannelFilter::default() };
+    let oldest = Page { from_end: true, ..Page::first(1) };
+    let channels = store.list_channels(&of_admin, ChannelOrder::Newest, &oldest).await?;
+    Ok(channels.rows.into_iter().find(|channel| channel.name == DEMO))
+}
+
+/// A channel's stream key.
+///
+/// # Errors
+/// When it does not open: the data directory is not the one that the database belongs to.
+pub async fn open_key(store: &Store, keyring: &Keyring, channel: ChannelId) -> Result<String, Failure> {
+    let sealed = store.sealed_key(channel).await?.ok_or("the channel has no stream key")?;
+    Ok(keyring.open(&sealed, channel)?.reveal().to_owned())
+}
+
+async fn seed_topics(store: &Store, clock: &Clock, chance: &Chance) -> Result<(), Failure> {
+    let now = clock.now();
+    let topic = |(slug, name)| NewTopic { id: TopicId(chance.id(now)), slug, name };
+    Ok(store.seed_topics(&TOPICS.map(topic)).await?)
+}
+
+async fn make_demo(
+    store: &Store,
+    keyring: &Keyring,
+    admin: &User,
+    clock: &Clock,
+    chance: &Chance,
+) -> Result<StreamKey, Failure> {
+    let now = clock.now();
+    let id = ChannelId(chance.id(now));
+    let key = StreamKey::new(chance);
+    let kept = keyring.seal(&key, id);
+    let demo = NewChannel {
+        id,
+        loc: Loc(chance.opaque_id()),
+        owner_id: admin.id,
+        topic_id: None,
+        name: DEMO,
+        description: "A channel to try the site with: `make demo` broadcasts a test picture here.",
+        default_stream_name: "Test picture",
+        chat_enabled: true,
+        record: false,
+        protected: false,
+        key_hash: &kept.hash,
+        key_sealed: &kept.sealed,
+        created_at: now,
+        updated_at: now,
+    };
+    store.create_channel(&demo).await?;
+    Ok(key)
 }

@@ -26,6 +26,10 @@ pub struct Running {
     pub database_url: String,
     /// The API's internal listener.
     pub internal: std::net::SocketAddr,
+    /// Where RTMP is taken.
+    pub rtmp: std::net::SocketAddr,
+    /// The site's URL.
+    pub site: String,
 }
 
 /// Why a data directory cannot be used.

@@ -1,0 +1,47 @@
+//! What is kept for a time and then forgotten: events, and what is left of deleted channels.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::ambient::Clock;
+use crate::lifecycle::Failure;
+use crate::store::{Store, StoreError};
+
+const ROUND: Duration = Duration::from_secs(60 * 60);
+/// How long the event log is kept: part of the API's promise.
+const EVENTS: TimeDelta = TimeDelta::days(7);
+/// A deleted channel's rows must outlive every event that speaks of them.
+const DELETED: TimeDelta = TimeDelta::days(8);
+
+/// Forgets, every hour until `stop`.
+///
+/// # Errors
+/// Never: what fails is tried again.
+pub async fn run(store: Store, clock: Clock, stop: CancellationToken) -> Result<(), Failure> {
+    let mut round = interval(ROUND);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = round.tick() => {}
+        }
+        if let Err(error) = forget(&store, &clock).await {
+            tracing::warn!(%error, "old events cannot be forgotten");
+        }
+    }
+}
+
+/// One round.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(store: &Store, clock: &Clock) -> Result<(), StoreError> {
+    let now = clock.now();
+    let events = store.trim_events(now - EVENTS).await?;
+    let channels = store.purge_channels(now - DELETED).await?;
+    tracing::debug!(events, channels, "forgotten");
+    Ok(())
+}

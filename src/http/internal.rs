@@ -1,0 +1,86 @@
+//! The internal listener: nginx's callbacks, the authorisation of playback by token, metrics. It is bound apart from
+//! the public one, and asks whoever comes from nginx for the secret that only its configuration holds.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::auth::{Action, Secrets, Viewer};
+use crate::ingest::{self, Ingest, stream_name};
+use crate::media::PlaybackTokens;
+use crate::store::{Loc, Store, StoreError, UserId};
+use crate::telemetry::Metrics;
+
+/// What the internal routes need.
+#[derive(Clone)]
+pub struct Internal {
+    /// What nginx's secret is compared with.
+    pub secrets: Arc<Secrets>,
+    /// Where callbacks go.
+    pub ingest: Ingest,
+    /// What playback tokens say.
+    pub playback: PlaybackTokens,
+    /// Channels and users.
+    pub store: Store,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+}
+
+/// The internal routes.
+pub fn internal(state: Internal) -> Router {
+    let asked_by_nginx = Router::new()
+        .route("/media-auth", get(media_auth))
+        .with_state(state.clone())
+        .merge(ingest::routes(state.ingest.clone()))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));
+    // Prometheus has no secret to show; the figures hold none.
+    asked_by_nginx.route("/metrics", get(async move || state.metrics.render()))
+}
+
+async fn only_nginx(State(secrets): State<Arc<Secrets>>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get("x-tally-secret").map(HeaderValue::as_bytes);
+    if shown.is_some_and(|shown| secrets.is_internal(shown)) {
+        next.run(request).await
+    } else {
+        tracing::warn!("somebody without the secret came to the internal door");
+        StatusCode::FORBIDDEN.into_response()
+    }
+}
+
+/// Whether a token opens a channel: 204 with the directory to serve from, or 403. nginx asks once in a third of a
+/// session's time to live.
+async fn media_auth(State(state): State<Internal>, headers: HeaderMap) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let loc = header("x-tally-loc").and_then(|loc| loc.parse().ok()).map(Loc);
+    let (Some(token), Some(loc)) = (header("x-tally-token"), loc) else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    match state.directory(token, loc).await {
+        Ok(Some(directory)) => (StatusCode::NO_CONTENT, [("x-tally-dir", directory)]).into_response(),
+        Ok(None) => StatusCode::FORBIDDEN.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "playback could not be authorised");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+impl Internal {
+    async fn directory(&self, token: &str, loc: Loc) -> Result<Option<String>, StoreError> {
+        let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
+        let Some(channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
+        let viewer = self.viewer(grant.user.filter(|_| channel.protected)).await?;
+        let may = viewer.may(Action::Watch(&channel)).is_ok();
+        Ok(may.then(|| stream_name(loc, channel.protected)))
+    }
+
+    async fn viewer(&self, user: Option<UserId>) -> Result<Viewer, StoreError> {
+        let Some(id) = user else { return Ok(Viewer::Anonymous) };
+        Ok(self.store.users(&[id]).await?.pop().map_or(Viewer::Anonymous, Viewer::User))
+    }
+}
