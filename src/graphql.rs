@@ -43,13 +43,7 @@ const DEAREST: usize = 20_000;
 /// The root of all queries.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-struct Query(
-    node::NodeQuery,
-    user::UserQuery,
-    topic::TopicQuery,
-    channel::ChannelQuery,
-    stream::StreamQuery,
-);
+struct Query(node::NodeQuery, user::UserQuery, topic::TopicQuery, channel::ChannelQuery, stream::StreamQuery);
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.
 #[derive(MergedObject, Default)]

@@ -16,8 +16,8 @@ use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
-    Began, Channel, ChannelId, Connection, EndedStream, Loc, NewStream, Publishing, Removed, Renewed, Report, Sealed,
-    StopReason, Store, StoreError, StreamId,
+    Began, Channel, ChannelId, Connection, EndedStream, Loc, NewStream, Publishing, Removed, Renewed, Report,
+    Sealed, StopReason, Store, StoreError, StreamId,
 };
 
 pub use callback::Callback;
@@ -151,7 +151,12 @@ impl Ingest {
     ///
     /// # Errors
     /// When the database fails; then the publisher stays.
-    pub async fn publisher_is_there(&self, connection: Connection, name: &[u8], media_time: i64) -> Result<bool> {
+    pub async fn publisher_is_there(
+        &self,
+        connection: Connection,
+        name: &[u8],
+        media_time: i64,
+    ) -> Result<bool> {
         let Some(key_hash) = self.key_hash(name) else { return Ok(false) };
         let now = self.clock.now();
         let report = Report { connection, key_hash, media_time, now, lease_until: now + LEASE };
@@ -248,7 +253,11 @@ impl Ingest {
         let now = self.clock.now();
         let interrupted = self.store.interrupt_stream(gone, key_hash, now, now + self.window).await?;
         if interrupted {
-            tracing::info!(node = gone.node, connection = gone.number, "a publisher is gone; its stream waits");
+            tracing::info!(
+                node = gone.node,
+                connection = gone.number,
+                "a publisher is gone; its stream waits"
+            );
         }
         Ok(interrupted)
     }

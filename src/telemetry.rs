@@ -44,7 +44,8 @@ impl Metrics {
     /// When somebody else has set a recorder before.
     pub fn gather() -> Self {
         static GATHERED: OnceLock<Metrics> = OnceLock::new();
-        let install = || Self(PrometheusBuilder::new().install_recorder().expect("nobody else keeps figures"));
+        let install =
+            || Self(PrometheusBuilder::new().install_recorder().expect("nobody else keeps figures"));
         GATHERED.get_or_init(install).clone()
     }
 

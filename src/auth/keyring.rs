@@ -153,7 +153,9 @@ mod tests {
         let stranger = Keyring::new(&Secrets::of_test([2; 32], "internal"), Chance::seeded(1));
         assert!(stranger.open(&kept.sealed, channel).is_err());
         assert!(keyring().open(&kept.sealed[..10], channel).is_err());
-        assert!(!kept.sealed.windows(8).any(|part| key.reveal().as_bytes().windows(8).any(|own| own == part)));
+        assert!(
+            !kept.sealed.windows(8).any(|part| key.reveal().as_bytes().windows(8).any(|own| own == part))
+        );
     }
 
     #[test]

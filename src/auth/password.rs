@@ -66,7 +66,11 @@ impl Passwords {
     ///
     /// # Errors
     /// When the machine has no memory to find out.
-    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
         let argon2 = self.argon2.clone();
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.to_string());

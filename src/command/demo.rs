@@ -46,7 +46,8 @@ impl Demo {
         let door = TcpListener::bind("127.0.0.1:0").await?;
         let target = format!("rtmp://{}/live/{}", door.local_addr()?, stand_in.reveal());
         let mut ffmpeg = self.ffmpeg(&target).spawn().map_err(|error| format!("ffmpeg: {error}"))?;
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         eprintln!("Broadcasting a test picture to {}/view/{}/ - Ctrl-C stops it.", running.site, channel.loc);
         tokio::select! {
             ended = ffmpeg.wait() => match ended? {
@@ -71,7 +72,16 @@ impl Demo {
         if let Some(seconds) = self.seconds {
             ffmpeg.args(["-t", &seconds.to_string()]);
         }
-        ffmpeg.args(["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"]);
+        ffmpeg.args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-tune",
+            "zerolatency",
+            "-pix_fmt",
+            "yuv420p",
+        ]);
         ffmpeg.args(["-g", "30", "-keyint_min", "30", "-sc_threshold", "0", "-b:v", "1500k"]);
         ffmpeg.args(["-c:a", "aac", "-b:a", "128k", "-ac", "2", "-f", "flv", target]);
         ffmpeg.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);

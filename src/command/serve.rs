@@ -77,8 +77,13 @@ pub async fn start_on(settings: &Settings, store: Store, doors: Doors, tasks: &T
     tasks.keep("retention", sweep::run(store.clone(), clock.clone(), stop.clone()));
 
     let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
-    let routes =
-        http::internal(Internal { secrets, ingest: ingest.clone(), playback: playback.clone(), store: store.clone(), metrics });
+    let routes = http::internal(Internal {
+        secrets,
+        ingest: ingest.clone(),
+        playback: playback.clone(),
+        store: store.clone(),
+        metrics,
+    });
     tasks.keep("internal listener", serve(doors.internal, routes, tasks.clone()));
     let graph = Graph::new(GraphParts {
         store,
@@ -105,7 +110,8 @@ pub async fn start_on(settings: &Settings, store: Store, doors: Doors, tasks: &T
 /// # Errors
 /// In one line that says what to do.
 async fn open_store(url: Option<&DatabaseUrl>) -> Result<Store, Failure> {
-    let store = Store::new(url.cloned().ok_or("give --database-url: `serve` keeps no PostgreSQL of its own")?)?;
+    let store =
+        Store::new(url.cloned().ok_or("give --database-url: `serve` keeps no PostgreSQL of its own")?)?;
     if store.is_behind().await? {
         return Err("the database is not up to date: run `tally migrate` first".into());
     }

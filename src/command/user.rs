@@ -74,7 +74,8 @@ impl Account {
         let chance = Chance::system();
         let given = given_password()?;
         let password = given.clone().unwrap_or_else(|| welcome::random_password(&chance));
-        welcome::make_user(&store, &self.handle, self.role.into(), &password, &Clock::system(), &chance).await?;
+        welcome::make_user(&store, &self.handle, self.role.into(), &password, &Clock::system(), &chance)
+            .await?;
         let mut out = std::io::stdout();
         match given {
             Some(_) => writeln!(out, "{}", self.handle)?,

@@ -7,8 +7,8 @@ use crate::auth::{Keyring, Passwords, Secrets, StreamKey};
 use crate::config::Settings;
 use crate::lifecycle::Failure;
 use crate::store::{
-    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewTopic, NewUser, Page, Role, Store,
-    TopicId, User, UserId,
+    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewTopic, NewUser, Page, Role,
+    Store, TopicId, User, UserId,
 };
 
 /// The first admin's handle, and the demo channel's owner.

@@ -105,7 +105,9 @@ impl From<IngestError> for ApiError {
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Refused => Self::bad("after", "the cursor is unknown here or too old; load the list again"),
+            LogError::Refused => {
+                Self::bad("after", "the cursor is unknown here or too old; load the list again")
+            }
             LogError::Store(error) => error.into(),
         }
     }

@@ -38,7 +38,11 @@ pub(super) enum StopReason {
         desc = "Pass the last one seen as `after` to continue where a broken connection left off."
     ),
     field(name = "at", ty = "DateTime", desc = "When it happened."),
-    field(name = "stream", ty = "Result<Stream>", desc = "The broadcast as it is now, which may be further on.")
+    field(
+        name = "stream",
+        ty = "Result<Stream>",
+        desc = "The broadcast as it is now, which may be further on."
+    )
 )]
 pub(super) enum StreamEvent {
     Started(StreamStarted),
@@ -130,15 +134,16 @@ impl EventSubscription {
     async fn stream_events(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only those of the channel at this address. `NOT_FOUND` when there is none.")] loc: Option<
-            UuidScalar,
-        >,
+        #[graphql(desc = "Only those of the channel at this address. `NOT_FOUND` when there is none.")]
+        loc: Option<UuidScalar>,
         #[graphql(
             desc = "Only those of broadcasts that carried this topic when it happened. `NOT_FOUND` when there is no \
                     such topic."
         )]
         topic: Option<String>,
-        #[graphql(desc = "The cursor of the last event seen, or a list's `eventCursor`.")] after: Option<String>,
+        #[graphql(desc = "The cursor of the last event seen, or a list's `eventCursor`.")] after: Option<
+            String,
+        >,
     ) -> Result<impl Events<Item = Result<StreamEvent>> + use<>> {
         let parts = ctx.parts();
         let after = after.as_deref().map(event_position).transpose()?;

@@ -34,7 +34,8 @@ pub(super) fn handle(field: &'static str, handle: &str) -> Result<String> {
 
 /// A topic's slug.
 pub(super) fn slug(field: &'static str, slug: &str) -> Result<String> {
-    let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if slug.len() <= 50 && slug.split('-').all(part) {
         Ok(slug.to_owned())
     } else {

@@ -43,7 +43,9 @@ impl PageArguments {
         let after = self.after.map(|cursor| place("after", &cursor)).transpose()?;
         let before = self.before.map(|cursor| place("before", &cursor)).transpose()?;
         match (self.first, self.last) {
-            (Some(_), Some(_)) => Err(ApiError::bad("last", "ask for the first or for the last, not for both")),
+            (Some(_), Some(_)) => {
+                Err(ApiError::bad("last", "ask for the first or for the last, not for both"))
+            }
             (first, None) => Ok(Page { limit: limit("first", first)?, from_end: false, after, before }),
             (None, last) => Ok(Page { limit: limit("last", last)?, from_end: true, after, before }),
         }
@@ -98,7 +100,8 @@ fn place(field: &'static str, cursor: &str) -> Result<Place> {
 /// A cursor must be of the order that it is used with.
 pub(super) fn same_order(page: &Page, sample: &Place) -> Result<()> {
     let kind = std::mem::discriminant(sample);
-    let fits = |place: &Option<Place>| place.as_ref().is_none_or(|place| std::mem::discriminant(place) == kind);
+    let fits =
+        |place: &Option<Place>| place.as_ref().is_none_or(|place| std::mem::discriminant(place) == kind);
     match (fits(&page.after), fits(&page.before)) {
         (true, true) => Ok(()),
         (false, _) => Err(ApiError::bad("after", "this cursor belongs to another order")),

@@ -45,7 +45,8 @@ impl ScalarType for DateTime {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
         let parsed = chrono::DateTime::parse_from_rfc3339(text);
         parsed.map(|moment| Self(moment.to_utc())).map_err(|_| {
-            InputValueError::custom("write a moment as RFC 3339 does").with_extension("code", "BAD_USER_INPUT")
+            InputValueError::custom("write a moment as RFC 3339 does")
+                .with_extension("code", "BAD_USER_INPUT")
         })
     }
 

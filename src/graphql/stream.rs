@@ -7,11 +7,11 @@ use tokio::sync::OnceCell;
 use super::channel::Channel;
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::input;
 use super::load::found;
 use super::page::{self, PageArguments, PageInfo, event_cursor, lay_out, same_order};
 use super::scalar::{DateTime, NodeId, UuidScalar, int, stream_id};
 use super::topic::{self, Topic};
-use super::input;
 use crate::auth::Action;
 use crate::store::{self, ChannelId, Counts, Page, Position, StreamChange};
 
@@ -77,7 +77,8 @@ impl Stream {
     fn counts(&self, ctx: &Context<'_>) -> Counts {
         let row = &self.0;
         let here = ctx.parts().presence.counts(row.loc).filter(|(stream, _, _)| *stream == row.id);
-        let written = Counts { current: row.current_viewers, peak: row.peak_viewers, total: row.total_viewers };
+        let written =
+            Counts { current: row.current_viewers, peak: row.peak_viewers, total: row.total_viewers };
         match here {
             Some((_, _, counts)) if row.state != store::StreamState::Ended => counts,
             _ => written,

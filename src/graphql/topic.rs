@@ -117,7 +117,9 @@ impl TopicMutation {
         let id = TopicId(parts.chance.id(parts.clock.now()));
         match parts.store.create_topic(&NewTopic { id, slug: &slug, name: &name }).await? {
             Created::Made(topic) => Ok(CreateTopicPayload { topic: Topic(topic) }),
-            Created::Taken => Err(ApiError::Conflict { field: "input.slug", why: "this slug is taken".to_owned() }),
+            Created::Taken => {
+                Err(ApiError::Conflict { field: "input.slug", why: "this slug is taken".to_owned() })
+            }
         }
     }
 

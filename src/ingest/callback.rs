@@ -28,7 +28,8 @@ pub(super) const LONGEST: usize = 16 * 1024;
 impl Callback {
     /// Reads a form; `None` when it has no `clientid`, so that it cannot be nginx's.
     pub fn parse(form: &[u8]) -> Option<Self> {
-        let number = |field| first(form, field).and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok());
+        let number =
+            |field| first(form, field).and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok());
         let bytes = |field| first(form, field).map(Cow::into_owned).unwrap_or_default();
         Some(Self {
             connection: number(b"clientid")?,
@@ -42,7 +43,8 @@ impl Callback {
 
 /// The first value of a field. In nginx's forms only percent signs encode; a plus stands for itself.
 fn first<'a>(form: &'a [u8], field: &[u8]) -> Option<Cow<'a, [u8]>> {
-    let value = form.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(field)?.strip_prefix(b"="))?;
+    let value =
+        form.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(field)?.strip_prefix(b"="))?;
     Some(percent_decode(value).into())
 }
 
@@ -54,7 +56,8 @@ mod tests {
 
     #[test]
     fn the_first_value_counts_whatever_the_publisher_appends() {
-        let form = b"app=live&flashver=FMLE/3.0%20(x&swfurl=&tcurl=rtmp://h/live&pageurl=&addr=127.0.0.1&clientid=7\
+        let form =
+            b"app=live&flashver=FMLE/3.0%20(x&swfurl=&tcurl=rtmp://h/live&pageurl=&addr=127.0.0.1&clientid=7\
             &call=publish&name=k%41&type=live&name=evil&clientid=1&app=admin&call=update_publish";
         let callback = Callback::parse(form).unwrap();
         assert_eq!(callback.connection, 7);

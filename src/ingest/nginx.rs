@@ -94,7 +94,8 @@ pub fn stream_name(loc: Loc, protected: bool) -> String {
 fn read(xml: &str) -> Result<Carried, NginxError> {
     let document = Document::parse(xml).map_err(|error| NginxError::Unreadable(error.to_string()))?;
     let root = document.root_element();
-    let worker = number(root, "pid").ok_or_else(|| NginxError::Unreadable("it names no process".to_owned()))?;
+    let worker =
+        number(root, "pid").ok_or_else(|| NginxError::Unreadable("it names no process".to_owned()))?;
     let live = root
         .descendants()
         .filter(|node| node.has_tag_name("application") && text(*node, "name") == Some("live"));

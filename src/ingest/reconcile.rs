@@ -97,7 +97,10 @@ impl Sweeper {
                 Some(_) if row.worker == Some(carried.worker) && !renoted => {}
                 Some(carrier) => {
                     let media = Some(&carrier.media);
-                    self.ingest.store.note_publishing(row.stream, &row.connection, carried.worker, media).await?;
+                    self.ingest
+                        .store
+                        .note_publishing(row.stream, &row.connection, carried.worker, media)
+                        .await?;
                 }
                 None if is_certainly_gone(&carried, row) => {
                     if self.missing.contains(&row.connection) {

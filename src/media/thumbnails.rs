@@ -84,11 +84,13 @@ async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
     let segments = newest(&playlist, &directory);
     let Some(last) = segments.last() else { return Ok(()) };
     let picture = |ending: &str| files.thumbnails().join(format!("{loc}.{ending}"));
-    let still = ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
+    let still =
+        ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
     let one = ["-frames:v", "1", "-vf", "scale=640:-2", "-f", "image2", "-c:v", "png"].map(String::from);
     make(still.chain(one), &picture("png")).await?;
     if looped || !fs::try_exists(picture("gif")).await? {
-        let joined = segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join("|");
+        let joined =
+            segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join("|");
         let few = "fps=5,scale=320:-2:flags=fast_bilinear,split[a][b];\
             [a]palettegen=max_colors=64[p];[b][p]paletteuse=dither=bayer:bayer_scale=3";
         let loop_of = ["-i".to_owned(), format!("concat:{joined}"), "-an".to_owned(), "-vf".to_owned()];
@@ -119,7 +121,8 @@ async fn make(arguments: impl Iterator<Item = String>, picture: &Path) -> std::i
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let status = timeout(PATIENCE, ffmpeg.wait()).await.map_err(|_| std::io::Error::other("ffmpeg hangs"))??;
+    let status =
+        timeout(PATIENCE, ffmpeg.wait()).await.map_err(|_| std::io::Error::other("ffmpeg hangs"))??;
     if !status.success() {
         return Err(std::io::Error::other(format!("ffmpeg: {status}")));
     }
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_newest_segments_are_taken_in_order() {
-        let playlist = "#EXTM3U\n#EXTINF:1.0,\n1.ts\n#EXTINF:1.0,\n2.ts\n#EXTINF:1.0,\n3.ts\n4.ts\n5.ts\n../x.ts\n";
+        let playlist =
+            "#EXTM3U\n#EXTINF:1.0,\n1.ts\n#EXTINF:1.0,\n2.ts\n#EXTINF:1.0,\n3.ts\n4.ts\n5.ts\n../x.ts\n";
         let names = newest(playlist, Path::new("/d"));
         assert_eq!(names, ["/d/2.ts", "/d/3.ts", "/d/4.ts", "/d/5.ts"].map(PathBuf::from));
     }

@@ -127,7 +127,12 @@ impl Log {
         let mut ears = None;
         loop {
             if ears.is_none() {
-                ears = self.store.wake_ups().await.inspect_err(|error| tracing::warn!(%error, "tailing by sweeps")).ok();
+                ears = self
+                    .store
+                    .wake_ups()
+                    .await
+                    .inspect_err(|error| tracing::warn!(%error, "tailing by sweeps"))
+                    .ok();
             }
             match self.advance().await {
                 Ok(()) => {}

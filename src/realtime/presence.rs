@@ -279,7 +279,8 @@ impl Presence {
             let mut shard = lock(shard);
             shard.rooms.retain(|_, room| room.unsaved || room.on_the_air.is_some() || room.is_watched());
             for room in shard.rooms.values_mut() {
-                if let (true, Some((stream, channel))) = (std::mem::take(&mut room.unsaved), room.on_the_air) {
+                if let (true, Some((stream, channel))) = (std::mem::take(&mut room.unsaved), room.on_the_air)
+                {
                     unsaved.push((stream, channel, room.counts));
                 }
             }
@@ -353,7 +354,8 @@ impl Shard {
                 }
             }
         }
-        let over: Vec<Loc> = self.rooms.iter_mut().filter_map(|(loc, room)| room.give_up(now).then_some(*loc)).collect();
+        let over: Vec<Loc> =
+            self.rooms.iter_mut().filter_map(|(loc, room)| room.give_up(now).then_some(*loc)).collect();
         over.into_iter().for_each(|loc| self.note(loc));
     }
 }

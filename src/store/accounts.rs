@@ -142,9 +142,11 @@ impl Store {
         expires_at: DateTime<Utc>,
     ) -> Result<()> {
         let mut connection = self.connection().await?;
-        diesel::delete(sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.le(now)))
-            .execute(&mut connection)
-            .await?;
+        diesel::delete(
+            sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.le(now)),
+        )
+        .execute(&mut connection)
+        .await?;
         diesel::insert_into(sessions::table)
             .values((
                 sessions::token_hash.eq(token_hash),
@@ -178,7 +180,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn delete_session(&self, token_hash: &[u8]) -> Result<bool> {
-        let gone = diesel::delete(sessions::table.find(token_hash)).execute(&mut self.connection().await?).await?;
+        let gone =
+            diesel::delete(sessions::table.find(token_hash)).execute(&mut self.connection().await?).await?;
         Ok(gone == 1)
     }
 }

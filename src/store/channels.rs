@@ -286,7 +286,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn replace_key(&self, id: ChannelId, key: &Sealed, now: DateTime<Utc>) -> Result<Option<Removed>> {
+    pub async fn replace_key(
+        &self,
+        id: ChannelId,
+        key: &Sealed,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Removed>> {
         self.change_and_end(id, StopReason::KeyRegenerated, now, Change::Key(key)).await
     }
 

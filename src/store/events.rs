@@ -77,15 +77,16 @@ pub(super) async fn append(connection: &mut AsyncPgConnection, happened: Happene
     connection.batch_execute("NOTIFY tally_events").await
 }
 
-
 impl Store {
     /// Where the log ends now.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn log_end(&self) -> Result<Position> {
-        let (epoch, number) =
-            event_log::table.select((event_log::epoch, event_log::last)).first(&mut self.connection().await?).await?;
+        let (epoch, number) = event_log::table
+            .select((event_log::epoch, event_log::last))
+            .first(&mut self.connection().await?)
+            .await?;
         Ok(Position { epoch, number })
     }
 

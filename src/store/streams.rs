@@ -11,7 +11,8 @@ use super::events::{Happened, append};
 use super::page::Beyond;
 use super::schema::{channels, event_log, streams, topics};
 use super::{
-    ChannelId, EventKind, Loc, Page, Place, Position, Result, Slice, StopReason, Store, StreamId, StreamState, TopicId,
+    ChannelId, EventKind, Loc, Page, Place, Position, Result, Slice, StopReason, Store, StreamId,
+    StreamState, TopicId,
 };
 
 /// One broadcast on a channel.
@@ -138,7 +139,9 @@ impl Store {
             (StreamOrder::MostWatchedNow, false) => {
                 query.order((streams::current_viewers.desc(), streams::id.desc()))
             }
-            (StreamOrder::MostWatchedNow, true) => query.order((streams::current_viewers.asc(), streams::id.asc())),
+            (StreamOrder::MostWatchedNow, true) => {
+                query.order((streams::current_viewers.asc(), streams::id.asc()))
+            }
             (StreamOrder::Newest, false) => query.order(streams::id.desc()),
             (StreamOrder::Newest, true) => query.order(streams::id.asc()),
         };
@@ -158,7 +161,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list_past_streams(&self, channel: ChannelId, page: &Page) -> Result<(Slice<Stream>, Position)> {
+    pub async fn list_past_streams(
+        &self,
+        channel: ChannelId,
+        page: &Page,
+    ) -> Result<(Slice<Stream>, Position)> {
         let mut query = past(channel);
         for bound in Beyond::bounds(page, "streams.id", true) {
             query = query.filter(bound);
@@ -269,7 +276,8 @@ impl Store {
             ))
             .load::<(StreamId, ChannelId, Loc, i32, i32, i64)>(&mut self.connection().await?)
             .await?;
-        let counted = |(id, channel, loc, current, peak, total)| (id, channel, loc, Counts { current, peak, total });
+        let counted =
+            |(id, channel, loc, current, peak, total)| (id, channel, loc, Counts { current, peak, total });
         Ok(rows.into_iter().map(counted).collect())
     }
 
@@ -298,7 +306,8 @@ fn of_topic(slug: Option<&str>) -> Listed<'_> {
     let query = on_the_air().into_boxed();
     match slug {
         Some(slug) => {
-            let topic = topics::table.filter(topics::slug.eq(slug)).select(topics::id.nullable()).single_value();
+            let topic =
+                topics::table.filter(topics::slug.eq(slug)).select(topics::id.nullable()).single_value();
             query.filter(streams::topic_id.eq(topic))
         }
         None => query,

@@ -106,7 +106,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn retire_topic(&self, id: TopicId, retired_at: Option<DateTime<Utc>>) -> Result<Option<Topic>> {
+    pub async fn retire_topic(
+        &self,
+        id: TopicId,
+        retired_at: Option<DateTime<Utc>>,
+    ) -> Result<Option<Topic>> {
         let changed = diesel::update(topics::table.find(id))
             .set(topics::retired_at.eq(retired_at))
             .returning(Topic::as_returning())

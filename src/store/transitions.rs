@@ -127,7 +127,8 @@ impl Store {
         connection
             .transaction(async |connection| {
                 let Some(channel) = lock(connection, new.channel).await? else { return Ok(Began::Closed) };
-                let key_holds = channels::table.find(new.channel).filter(channels::key_hash.eq(&new.key_hash));
+                let key_holds =
+                    channels::table.find(new.channel).filter(channels::key_hash.eq(&new.key_hash));
                 if !diesel::select(diesel::dsl::exists(key_holds)).get_result::<bool>(connection).await? {
                     return Ok(Began::Closed);
                 }
@@ -140,7 +141,11 @@ impl Store {
                 };
                 if incumbent.state == StreamState::Live {
                     let repeated = incumbent.connection == new.connection;
-                    return Ok(if repeated { Began::Repeated(incumbent.stream) } else { Began::Busy(incumbent) });
+                    return Ok(if repeated {
+                        Began::Repeated(incumbent.stream)
+                    } else {
+                        Began::Busy(incumbent)
+                    });
                 }
                 resume(connection, incumbent.stream, &new.connection, new.now, new.lease_until).await?;
                 Ok(Began::Resumed(incumbent.stream))
@@ -156,7 +161,9 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                let Some(id) = publishing_over(connection, &report.connection, Some(&report.key_hash)).await? else {
+                let Some(id) =
+                    publishing_over(connection, &report.connection, Some(&report.key_hash)).await?
+                else {
                     return Ok(Renewed::Unknown);
                 };
                 let locked = on_the_air().filter(streams::id.eq(id));
@@ -197,11 +204,9 @@ impl Store {
     ) -> Result<bool> {
         let mut connection = self.connection().await?;
         connection
-            .transaction(async |connection| {
-                match publishing_over(connection, gone, key_hash).await? {
-                    Some(id) => Ok(interrupt(connection, id, gone, now, until).await?),
-                    None => Ok(false),
-                }
+            .transaction(async |connection| match publishing_over(connection, gone, key_hash).await? {
+                Some(id) => Ok(interrupt(connection, id, gone, now, until).await?),
+                None => Ok(false),
             })
             .await
     }
@@ -212,7 +217,8 @@ impl Store {
     /// When the database fails.
     pub async fn publishing(&self, node: &str) -> Result<Vec<Publishing>> {
         let found = on_the_air().inner_join(channels::table).filter(streams::node.eq(node));
-        let rows = found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
+        let rows =
+            found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
         Ok(rows.into_iter().map(Publishing::from).collect())
     }
 
@@ -223,7 +229,8 @@ impl Store {
     pub async fn overdue_streams(&self, now: DateTime<Utc>) -> Result<Vec<Publishing>> {
         let found = on_the_air().inner_join(channels::table).filter(streams::deadline.le(now));
         let found = found.order(streams::deadline).limit(500);
-        let rows = found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
+        let rows =
+            found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
         Ok(rows.into_iter().map(Publishing::from).collect())
     }
 
@@ -232,7 +239,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn extend_leases(&self, until: DateTime<Utc>) -> Result<usize> {
-        let short = streams::table.filter(streams::state.eq(StreamState::Live)).filter(streams::deadline.lt(until));
+        let short =
+            streams::table.filter(streams::state.eq(StreamState::Live)).filter(streams::deadline.lt(until));
         let longer = diesel::update(short).set(streams::deadline.eq(until));
         Ok(longer.execute(&mut self.connection().await?).await?)
     }
@@ -241,7 +249,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_overdue(&self, publishing: &Publishing, now: DateTime<Utc>) -> Result<Option<EndedStream>> {
+    pub async fn end_overdue(
+        &self,
+        publishing: &Publishing,
+        now: DateTime<Utc>,
+    ) -> Result<Option<EndedStream>> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
@@ -252,7 +264,8 @@ impl Store {
                             && now_there.state == StreamState::Interrupted
                             && now_there.deadline <= now =>
                     {
-                        Ok(end_on_channel(connection, publishing.channel, StopReason::PublisherGone, now).await?)
+                        Ok(end_on_channel(connection, publishing.channel, StopReason::PublisherGone, now)
+                            .await?)
                     }
                     _ => Ok(None),
                 }
@@ -282,17 +295,8 @@ impl Store {
     }
 }
 
-type PublishingRow = (
-    StreamId,
-    ChannelId,
-    Loc,
-    bool,
-    StreamState,
-    String,
-    i64,
-    Option<i32>,
-    Option<DateTime<Utc>>,
-);
+type PublishingRow =
+    (StreamId, ChannelId, Loc, bool, StreamState, String, i64, Option<i32>, Option<DateTime<Utc>>);
 
 #[diesel::dsl::auto_type]
 fn publishing_columns() -> _ {
@@ -320,10 +324,14 @@ impl From<PublishingRow> for Publishing {
 }
 
 /// What is on the air on a channel whose row the caller has locked.
-async fn publishing_on(connection: &mut AsyncPgConnection, channel: ChannelId) -> QueryResult<Option<Publishing>> {
+async fn publishing_on(
+    connection: &mut AsyncPgConnection,
+    channel: ChannelId,
+) -> QueryResult<Option<Publishing>> {
     let locked = on_the_air().filter(streams::channel_id.eq(channel)).select(streams::id).for_no_key_update();
     let Some(id) = locked.first::<StreamId>(connection).await.optional()? else { return Ok(None) };
-    let found = streams::table.inner_join(channels::table).filter(streams::id.eq(id)).select(publishing_columns());
+    let found =
+        streams::table.inner_join(channels::table).filter(streams::id.eq(id)).select(publishing_columns());
     found.first::<PublishingRow>(connection).await.map(Publishing::from).map(Some)
 }
 
