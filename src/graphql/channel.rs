@@ -257,6 +257,7 @@ impl ChannelQuery {
         found.map(|channel| channel.map(Channel)).transpose()
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
     /// All channels, narrowed by `filter` and ordered as `orderBy` says.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn channels(

@@ -300,6 +300,7 @@ pub(super) struct StreamQuery;
 
 #[Object]
 impl StreamQuery {
+    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
     /// Broadcasts on the air (`LIVE` or `INTERRUPTED`). For a list that keeps itself true, go on from its
     /// `eventCursor` with `streamEvents(after:)`.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]

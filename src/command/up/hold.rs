@@ -139,6 +139,8 @@ mod tests {
             pid: 7,
             database_url: "postgres://x".to_owned(),
             internal: "127.0.0.1:4001".parse().unwrap(),
+            rtmp: "127.0.0.1:1935".parse().unwrap(),
+            site: "http://127.0.0.1:8080".to_owned(),
         };
         hold.publish(&running).unwrap();
         assert_eq!(Running::read(dir.path()).unwrap().database_url, "postgres://x");
