@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what each word does.
 
+pub mod api;
 mod demo;
 pub mod serve;
 pub mod sweep;

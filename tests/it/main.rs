@@ -3,6 +3,8 @@
 mod audits;
 mod hostile;
 mod http;
+mod site;
+mod streams;
 mod support;
 mod toy;
 mod websocket;

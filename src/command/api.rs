@@ -1,0 +1,122 @@
+//! The API, put together bottom-up from what it stands on. `serve` gives it the machine's own clock and sockets;
+//! tests give it theirs.
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::UdpSocket;
+
+use super::sweep;
+use crate::ambient::{Chance, Clock};
+use crate::auth::{Keyring, Passwords, SESSION, Secrets};
+use crate::config::Settings;
+use crate::graphql::{Graph, Parts as GraphParts};
+use crate::http::{self, Internal, Public};
+use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
+use crate::lifecycle::{Failure, Tasks};
+use crate::media::{Files, Janitor, PlaybackTokens, Thumbnails};
+use crate::realtime::{self, Log, Presence};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// What the API stands on.
+pub struct Ground {
+    /// The database, up to date.
+    pub store: Store,
+    /// The installation's secrets.
+    pub secrets: Secrets,
+    /// The time.
+    pub clock: Clock,
+    /// Ids, tokens and keys.
+    pub chance: Chance,
+    /// How passwords are hashed.
+    pub passwords: Passwords,
+}
+
+/// The API: its parts, and its two doors.
+pub struct Api {
+    /// The life of streams.
+    pub ingest: Ingest,
+    /// Who watches.
+    pub presence: Presence,
+    /// What `--listen` answers.
+    pub public: Router,
+    /// What `--internal` answers.
+    pub internal: Router,
+    store: Store,
+    secrets: Arc<Secrets>,
+    clock: Clock,
+    files: Files,
+}
+
+impl Api {
+    /// Puts the parts together, and begins to follow the event log and to count viewers.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn new(settings: &Settings, ground: Ground, tasks: &Tasks) -> Result<Self, Failure> {
+        let Ground { store, secrets, clock, chance, passwords } = ground;
+        let secrets = Arc::new(secrets);
+        let keyring = Keyring::new(&secrets, chance.clone());
+        let log = Log::follow(store.clone(), tasks).await?;
+        let presence = Presence::new(clock.clone(), settings.viewer_ttl);
+        presence.start(store.clone(), &log, tasks).await?;
+        let ingest = Ingest::new(IngestParts {
+            store: store.clone(),
+            presence: presence.clone(),
+            keyring: keyring.clone(),
+            nginx: Nginx::new(&settings.nginx_control, secrets.internal())?,
+            clock: clock.clone(),
+            chance: chance.clone(),
+            tasks: tasks.clone(),
+            reconnect_window: settings.reconnect_window,
+        });
+        let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
+        let internal = http::internal(Internal {
+            secrets: Arc::clone(&secrets),
+            ingest: ingest.clone(),
+            playback: playback.clone(),
+            store: store.clone(),
+            metrics: Metrics::gather(),
+        });
+        let graph = Graph::new(GraphParts {
+            store: store.clone(),
+            ingest: ingest.clone(),
+            log,
+            presence: presence.clone(),
+            keyring,
+            passwords,
+            playback,
+            clock: clock.clone(),
+            chance: chance.clone(),
+            public_url: settings.public_url(),
+            public_rtmp_url: settings.public_rtmp_url(),
+            sign_up: settings.sign_up,
+            session: SESSION,
+        });
+        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
+        let files = Files::new(settings.media_root());
+        Ok(Self { ingest, presence, public: http::public(public), internal, store, secrets, clock, files })
+    }
+
+    /// Sets everything going that goes by itself: sweeping, pictures, tidying, and the reports of playlist requests
+    /// that come in at `reports`.
+    ///
+    /// # Errors
+    /// When the media directories cannot be made.
+    pub async fn go(&self, reports: UdpSocket, tasks: &Tasks) -> Result<(), Failure> {
+        self.files.make().await.map_err(|error| format!("{}: {error}", self.files.hls().display()))?;
+        let (stop, presence) = (tasks.stopping(), &self.presence);
+        let known = Arc::clone(&self.secrets);
+        let is_secret = move |shown: &[u8]| known.is_internal(shown);
+        let listening = realtime::listen(reports, presence.clone(), is_secret, stop.clone());
+        tasks.keep("playlist requests", listening);
+        tasks.keep("streams", Sweeper::new(self.ingest.clone()).run(stop.clone()));
+        let janitor = Janitor::new(self.files.clone(), presence.clone(), self.clock.clone());
+        tasks.keep("media files", janitor.run(stop.clone()));
+        let thumbnails = Thumbnails::new(self.files.clone(), presence.clone());
+        tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
+        tasks.keep("retention", sweep::run(self.store.clone(), self.clock.clone(), stop.clone()));
+        Ok(())
+    }
+}
