@@ -244,6 +244,18 @@ impl Presence {
         locked.flat_map(open).collect()
     }
 
+    /// How many streams are on the air, and how many sessions watch them.
+    pub fn size(&self) -> (u32, i32) {
+        let (mut streams, mut viewers) = (0, 0);
+        for shard in &self.0.shards {
+            for room in lock(shard).rooms.values().filter(|room| room.on_the_air.is_some()) {
+                streams += 1;
+                viewers += room.counts.current;
+            }
+        }
+        (streams, viewers)
+    }
+
     /// The audience at `loc`, now and whenever it changes; a slow reader finds the newest.
     pub fn watch(&self, loc: Loc) -> watch::Receiver<Audience> {
         let at = self.0.clock.now();
