@@ -11,4 +11,5 @@ INSERT INTO topics (id, slug, name) VALUES
     (gen_random_uuid(), 'food', 'Food and Cooking'),
     (gen_random_uuid(), 'travel', 'Travel and Outdoors'),
     (gen_random_uuid(), 'news', 'News and Politics'),
-    (gen_random_uuid(), 'talks', 'Talks and Events');
+    (gen_random_uuid(), 'talks', 'Talks and Events')
+ON CONFLICT DO NOTHING;
