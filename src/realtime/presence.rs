@@ -176,6 +176,7 @@ impl Presence {
             room.counts = counts;
             room.awaited = counts.current;
             room.awaited_until = until;
+            room.publish(at);
             shard.note(loc);
         }
     }
@@ -249,8 +250,7 @@ impl Presence {
         let at = self.0.clock.now();
         let mut shard = self.shard(loc);
         let room = shard.rooms.entry(loc).or_insert_with(|| Room::new(at));
-        // What is not published yet is news to this reader only if it is not told now.
-        room.publish(at);
+        // As it was published last: news waits for the tick, however many come to watch before it.
         let mut audience = room.audience.subscribe();
         audience.mark_changed();
         audience
@@ -336,6 +336,9 @@ impl Shard {
     /// Turns the wheel to `now`. A session that was touched meanwhile is put where it will expire instead.
     fn expire(&mut self, now: u64) {
         let second = now / 1000;
+        if self.wheel.is_empty() {
+            self.turned = second;
+        }
         while self.turned < second {
             self.turned += 1;
             for (loc, key) in self.wheel.remove(&self.turned).unwrap_or_default() {
