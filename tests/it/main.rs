@@ -3,6 +3,7 @@
 mod audits;
 mod hostile;
 mod http;
+mod nginx;
 mod site;
 mod streams;
 mod support;
