@@ -133,7 +133,7 @@ impl Ingest {
         if let Began::Busy(incumbent) = &began
             && self.is_gone(incumbent).await
         {
-            self.interrupt(&incumbent.connection, None).await?;
+            self.interrupt_silent(incumbent).await?;
             began = self.store.begin_stream(&new).await?;
         }
         tracing::info!(loc = %channel.loc, outcome = outcome(&began), "a publisher came");
@@ -175,7 +175,14 @@ impl Ingest {
     /// When the database fails; then the lease runs out instead.
     pub async fn publisher_gone(&self, connection: &Connection, name: &[u8]) -> Result<()> {
         match self.key_hash(name) {
-            Some(key_hash) => self.interrupt(connection, Some(&key_hash)).await.map(drop),
+            Some(key_hash) => {
+                let now = self.clock.now();
+                let until = now + self.window;
+                if self.store.interrupt_stream(connection, &key_hash, now, until).await? {
+                    interrupted(connection);
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -250,17 +257,13 @@ impl Ingest {
         (key, sealed)
     }
 
-    async fn interrupt(&self, gone: &Connection, key_hash: Option<&[u8]>) -> Result<bool> {
+    /// What nobody has heard of since `seen` was read is gone.
+    async fn interrupt_silent(&self, seen: &Publishing) -> Result<()> {
         let now = self.clock.now();
-        let interrupted = self.store.interrupt_stream(gone, key_hash, now, now + self.window).await?;
-        if interrupted {
-            tracing::info!(
-                node = gone.node,
-                connection = gone.number,
-                "a publisher is gone; its stream waits"
-            );
+        if self.store.interrupt_silent(seen, now, now + self.window).await? {
+            interrupted(&seen.connection);
         }
-        Ok(interrupted)
+        Ok(())
     }
 
     /// Ends a stream whose publisher did not come back.
@@ -285,6 +288,10 @@ impl Ingest {
         let key: StreamKey = std::str::from_utf8(name).ok()?.parse().ok()?;
         Some(self.keyring.lookup(&key))
     }
+}
+
+fn interrupted(gone: &Connection) {
+    tracing::info!(node = gone.node, connection = gone.number, "a publisher is gone; its stream waits");
 }
 
 fn session(connection: &Connection) -> Session<'_> {

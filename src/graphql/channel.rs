@@ -94,7 +94,8 @@ impl Channel {
 
     /// People watching now; 0 when off the air.
     async fn current_viewers(&self, ctx: &Context<'_>) -> i32 {
-        let here = ctx.parts().presence.counts(self.0.loc);
+        // The row knows of an end a moment before presence does.
+        let here = ctx.parts().presence.counts(self.0.loc).filter(|_| self.0.live);
         here.map_or(self.0.current_viewers, |(_, _, counts)| counts.current)
     }
 

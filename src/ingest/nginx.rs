@@ -70,12 +70,14 @@ impl Nginx {
         read(&self.get("/stat").await?)
     }
 
-    /// Cuts off whoever publishes under `name`; how many that were.
+    /// Cuts off the publisher under `name` over that connection, and not whoever has come after it; how many that
+    /// were.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn drop_publisher(&self, name: &str) -> Result<u32, NginxError> {
-        let dropped = self.get(&format!("/control/drop/publisher?srv=0&app=live&name={name}")).await?;
+    pub async fn drop_publisher(&self, name: &str, connection: i64) -> Result<u32, NginxError> {
+        let path = format!("/control/drop/publisher?srv=0&app=live&name={name}&clientid={connection}");
+        let dropped = self.get(&path).await?;
         Ok(dropped.trim().parse().unwrap_or(0))
     }
 

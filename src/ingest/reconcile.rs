@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Carried, Ingest, LEASE, Result, stream_name};
 use crate::lifecycle::{Failure, Pace};
-use crate::store::{Channel, Connection, EndedStream, Loc, Publishing, Removed, StreamState};
+use crate::store::{Channel, Connection, EndedStream, Publishing, Removed, StreamId, StreamState};
 
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub struct Sweeper {
     last: Option<Duration>,
     rounds: u32,
     /// Publishers that nginx did not list the last time: one look may fall between accept and registration.
-    missing: HashSet<Connection>,
+    missing: HashSet<(StreamId, Connection)>,
 }
 
 impl Sweeper {
@@ -66,7 +66,7 @@ impl Sweeper {
             match overdue.state {
                 StreamState::Live => {
                     tracing::info!(loc = %overdue.loc, "nothing was heard of a publisher for too long");
-                    self.ingest.interrupt(&overdue.connection, None).await?;
+                    self.ingest.interrupt_silent(&overdue).await?;
                 }
                 _ => {
                     self.ingest.end_overdue(&overdue, clock.now()).await?;
@@ -99,10 +99,11 @@ impl Sweeper {
                         .await?;
                 }
                 None if is_certainly_gone(&carried, row) => {
-                    if self.missing.contains(&row.connection) {
-                        self.ingest.interrupt(&row.connection, None).await?;
+                    let publisher = (row.stream, row.connection.clone());
+                    if self.missing.contains(&publisher) {
+                        self.ingest.interrupt_silent(row).await?;
                     } else {
-                        missing.insert(row.connection.clone());
+                        missing.insert(publisher);
                     }
                 }
                 None => {}
@@ -137,17 +138,17 @@ impl Ingest {
     async fn keep_cutting(&self, ended: &EndedStream, protected: bool) {
         for wait in [0, 200, 500, 1000, 2000] {
             sleep(Duration::from_millis(wait)).await;
-            if !self.is_cut(ended.loc, protected).await {
-                continue;
+            if self.is_cut(ended, protected).await {
+                return;
             }
-            return;
         }
     }
 
-    async fn is_cut(&self, loc: Loc, protected: bool) -> bool {
+    async fn is_cut(&self, ended: &EndedStream, protected: bool) -> bool {
+        let EndedStream { loc, connection, .. } = ended;
         // Protection may have been switched while on the air; the stream has the name that it began with.
-        for name in [stream_name(loc, protected), stream_name(loc, !protected)] {
-            match self.nginx.drop_publisher(&name).await {
+        for name in [stream_name(*loc, protected), stream_name(*loc, !protected)] {
+            match self.nginx.drop_publisher(&name, connection.number).await {
                 Ok(0) => {}
                 Ok(_) => return true,
                 Err(error) => tracing::warn!(%error, "a publisher could not be cut off"),

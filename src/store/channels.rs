@@ -321,12 +321,15 @@ impl Store {
 }
 
 /// Locks a channel's row until the end of the transaction; `None` when it is not there.
+///
+/// Not against its key being referred to: an event that others append names the channel while they hold the
+/// stream's row, which whoever locks here wants next.
 pub(super) async fn lock(connection: &mut AsyncPgConnection, id: ChannelId) -> QueryResult<Option<Channel>> {
     channels::table
         .find(id)
         .filter(channels::deleted_at.is_null())
         .select(Channel::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(connection)
         .await
         .optional()

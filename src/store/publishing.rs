@@ -136,21 +136,20 @@ pub(super) async fn publishing_on(
     found.first::<PublishingRow>(connection).await.map(Publishing::from).map(Some)
 }
 
-/// The stream on the air that comes over a connection, with that key if one is given. Nothing is locked.
+/// The stream on the air that comes over a connection with that key. Nothing is locked.
 pub(super) async fn publishing_over(
     connection: &mut AsyncPgConnection,
     publisher: &Connection,
-    key_hash: Option<&[u8]>,
+    key_hash: &[u8],
 ) -> QueryResult<Option<StreamId>> {
-    let mut found = streams::table
+    streams::table
         .inner_join(channels::table)
         .filter(streams::state.ne(StreamState::Ended))
         .filter(streams::node.eq(&publisher.node))
         .filter(streams::connection.eq(publisher.number))
+        .filter(channels::key_hash.eq(key_hash))
         .select(streams::id)
-        .into_boxed();
-    if let Some(hash) = key_hash {
-        found = found.filter(channels::key_hash.eq(hash));
-    }
-    found.first(connection).await.optional()
+        .first(connection)
+        .await
+        .optional()
 }

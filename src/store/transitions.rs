@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::channels::lock;
@@ -39,7 +40,7 @@ pub enum Began {
     Started(StreamId),
     /// The publisher is back in time; the stream goes on.
     Resumed(StreamId),
-    /// This very connection had begun before.
+    /// A connection of this very number is live here: the same one, or one of an nginx that began anew.
     Repeated(StreamId),
     /// Another connection is publishing here.
     Busy(Publishing),
@@ -111,12 +112,11 @@ impl Store {
                     return Ok(Began::Started(new.id));
                 };
                 if incumbent.state == StreamState::Live {
-                    let repeated = incumbent.connection == new.connection;
-                    return Ok(if repeated {
-                        Began::Repeated(incumbent.stream)
-                    } else {
-                        Began::Busy(incumbent)
-                    });
+                    if incumbent.connection != new.connection {
+                        return Ok(Began::Busy(incumbent));
+                    }
+                    repeat(connection, incumbent.stream, new.lease_until).await?;
+                    return Ok(Began::Repeated(incumbent.stream));
                 }
                 resume(connection, incumbent.stream, &new.connection, new.now, new.lease_until).await?;
                 Ok(Began::Resumed(incumbent.stream))
@@ -132,11 +132,8 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                let Some(id) =
-                    publishing_over(connection, &report.connection, Some(&report.key_hash)).await?
-                else {
-                    return Ok(Renewed::Unknown);
-                };
+                let found = publishing_over(connection, &report.connection, &report.key_hash).await?;
+                let Some(id) = found else { return Ok(Renewed::Unknown) };
                 let locked = on_the_air().filter(streams::id.eq(id));
                 let found = locked
                     .select((streams::state, streams::media_time, streams::stalls))
@@ -161,24 +158,44 @@ impl Store {
             .await
     }
 
-    /// The publisher over `connection` is gone; the stream waits for it until `until`. False when that connection
-    /// was not publishing a live stream: then nothing changes. With a `key_hash` the stream must belong to it.
+    /// The publisher over the connection `gone`, which came with that key, has left; its stream waits for it until
+    /// `until`. False when that connection was not publishing a live stream: then nothing changes.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn interrupt_stream(
         &self,
         gone: &Connection,
-        key_hash: Option<&[u8]>,
+        key_hash: &[u8],
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<bool> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| match publishing_over(connection, gone, key_hash).await? {
-                Some(id) => Ok(interrupt(connection, id, gone, now, until).await?),
+                Some(id) => Ok(interrupt(connection, id, gone, None, now, until).await?),
                 None => Ok(false),
             })
+            .await
+    }
+
+    /// The publisher of a stream is held to be gone; the stream waits for it until `until`. False, and nothing
+    /// changes, when anything was heard of that publisher since `seen` was read, or the stream has another one.
+    ///
+    /// The stream is named by its id: two may have publishers of the same number while nginx has just begun anew.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn interrupt_silent(
+        &self,
+        seen: &Publishing,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        let (id, gone, unheard) = (seen.stream, &seen.connection, Some(seen.deadline));
+        connection
+            .transaction(async |connection| Ok(interrupt(connection, id, gone, unheard, now, until).await?))
             .await
     }
 
@@ -211,6 +228,12 @@ impl Store {
     }
 }
 
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The first of the two that is there.
+    fn coalesce(first: Nullable<Timestamptz>, second: Nullable<Timestamptz>) -> Nullable<Timestamptz>;
+}
+
 async fn start(
     connection: &mut AsyncPgConnection,
     new: &NewStream,
@@ -236,6 +259,17 @@ async fn start(
     report(connection, new.id, EventKind::Started, None, new.now).await
 }
 
+/// Nginx may have begun anew and counted to the same number: this publisher's first report is a lease away.
+async fn repeat(
+    connection: &mut AsyncPgConnection,
+    id: StreamId,
+    lease_until: DateTime<Utc>,
+) -> QueryResult<()> {
+    let anew = (streams::worker.eq(None::<i32>), streams::stalls.eq(0), streams::deadline.eq(lease_until));
+    diesel::update(streams::table.find(id)).set(anew).execute(connection).await?;
+    Ok(())
+}
+
 async fn resume(
     connection: &mut AsyncPgConnection,
     id: StreamId,
@@ -258,10 +292,12 @@ async fn resume(
 }
 
 /// The state is checked again by the update itself: whoever comes second changes nothing and reports nothing.
+/// `unheard` is the deadline that the stream must still have.
 async fn interrupt(
     connection: &mut AsyncPgConnection,
     id: StreamId,
     publisher: &Connection,
+    unheard: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> QueryResult<bool> {
@@ -269,7 +305,9 @@ async fn interrupt(
         .find(id)
         .filter(streams::state.eq(StreamState::Live))
         .filter(streams::node.eq(&publisher.node))
-        .filter(streams::connection.eq(publisher.number));
+        .filter(streams::connection.eq(publisher.number))
+        // Everything on the air has a deadline, and each equals itself.
+        .filter(streams::deadline.eq(coalesce(unheard, streams::deadline)));
     let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
     if diesel::update(live).set(waiting).execute(connection).await? == 0 {
         return Ok(false);

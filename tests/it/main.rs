@@ -4,6 +4,7 @@ mod against_the_library;
 mod audits;
 mod hostile;
 mod http;
+mod nginx;
 mod site;
 mod streams;
 mod support;

@@ -63,6 +63,7 @@ impl Shard {
             room.counts = counts;
             room.awaited = counts.current;
             room.awaited_until = until;
+            room.publish(at);
             self.note(loc);
         }
     }
@@ -118,8 +119,7 @@ impl Shard {
     /// See [`super::Presence::watch`].
     pub(super) fn watch(&mut self, loc: Loc, at: DateTime<Utc>) -> watch::Receiver<Audience> {
         let room = self.rooms.entry(loc).or_insert_with(|| Room::new(at));
-        // What is not published yet is news to this reader only if it is not told now.
-        room.publish(at);
+        // As it was published last: news waits for the tick, however many come to watch before it.
         let mut audience = room.audience.subscribe();
         audience.mark_changed();
         audience
@@ -161,6 +161,9 @@ impl Shard {
     /// Turns the wheel to `now`. A session that was touched meanwhile is put where it will expire instead.
     fn expire(&mut self, now: u64) {
         let second = now / 1000;
+        if self.wheel.is_empty() {
+            self.turned = second;
+        }
         while self.turned < second {
             self.turned += 1;
             for (loc, key) in self.wheel.remove(&self.turned).unwrap_or_default() {
