@@ -6,6 +6,7 @@
     reason = "what is tested here lives by the machine's own clock, and tests own no lifecycle"
 )]
 
+mod browser;
 mod commands;
 mod crashes;
 mod demo;
