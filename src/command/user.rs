@@ -27,7 +27,7 @@ pub struct Account {
     #[arg(long)]
     handle: String,
     /// Its role.
-    #[arg(long, default_value = "viewer")]
+    #[arg(long, default_value = "viewer", ignore_case = true)]
     role: RoleName,
     #[command(flatten)]
     place: Place,
