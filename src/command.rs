@@ -5,8 +5,8 @@ mod demo;
 pub mod serve;
 pub mod sweep;
 pub mod up;
-pub mod user;
-pub mod welcome;
+mod user;
+mod welcome;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -22,7 +22,7 @@ use crate::store::{
 
 pub use callback::Callback;
 pub use door::routes;
-pub use nginx::{Carried, Carrier, Nginx, NginxError, stream_name};
+pub use nginx::{Carried, Carrier, Nginx, NginxError};
 pub use reconcile::Sweeper;
 
 /// How long a stream counts as live without a word from nginx, which gives one every 5 s: two may be lost.
@@ -139,8 +139,8 @@ impl Ingest {
         tracing::info!(loc = %channel.loc, outcome = outcome(&began), "a publisher came");
         metrics::counter!("tally_publishers_total", "outcome" => outcome(&began)).increment(1);
         Ok(match began {
-            Began::Started(_) | Began::Resumed(_) | Began::Repeated(_) => {
-                Publish::As(stream_name(channel.loc, channel.protected))
+            Began::Started(it) | Began::Resumed(it) | Began::Repeated(it) => {
+                Publish::As(channel.loc.stream_name(it.protected))
             }
             Began::Busy(_) => Publish::Refused(Why::Busy),
             Began::Held => Publish::Refused(Why::Held),
@@ -226,7 +226,7 @@ impl Ingest {
         let now = self.clock.now();
         let held_until = now + self.window.max(LEAST_HOLD);
         let removed = self.store.take_off_the_air(channel.id, reason, now, held_until).await?;
-        Ok(self.cut_off(removed, channel))
+        Ok(self.cut_off(removed))
     }
 
     /// Gives a channel another key; whoever broadcasts with the old one is cut off.
@@ -237,7 +237,7 @@ impl Ingest {
         self.save_counts(channel.loc).await?;
         let (_, sealed) = self.new_key(channel.id);
         let removed = self.store.replace_key(channel.id, &sealed, self.clock.now()).await?;
-        Ok(self.cut_off(removed, channel))
+        Ok(self.cut_off(removed))
     }
 
     /// Deletes a channel and cuts its publisher off.
@@ -247,7 +247,7 @@ impl Ingest {
     pub async fn delete_channel(&self, channel: &Channel) -> Result<Option<Removed>> {
         self.save_counts(channel.loc).await?;
         let removed = self.store.delete_channel(channel.id, self.clock.now()).await?;
-        Ok(self.cut_off(removed, channel))
+        Ok(self.cut_off(removed))
     }
 
     /// A key for a channel, and the form in which it is kept.

@@ -35,7 +35,7 @@ pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
 pub use streams::{Counts, Stream, StreamChange, StreamOrder};
 pub use topics::{NewTopic, Topic};
-pub use transitions::{Began, EndedStream, NewStream, Renewed, Report};
+pub use transitions::{Began, EndedStream, NewStream, OnTheAir, Renewed, Report};
 pub use value::{ChannelId, EventKind, Loc, Role, StopReason, StreamId, StreamState, TopicId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

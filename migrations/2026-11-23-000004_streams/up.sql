@@ -3,6 +3,8 @@ CREATE TABLE streams (
     channel_id uuid NOT NULL REFERENCES channels ON DELETE CASCADE,
     -- The channel's address, which never changes: every URL of a stream is made of it.
     loc uuid NOT NULL,
+    -- Whether its channel was protected when it began: its files lie accordingly until it ends.
+    protected boolean NOT NULL,
     topic_id uuid REFERENCES topics,
     name text NOT NULL,
     state text NOT NULL CHECK (state IN ('live', 'interrupted', 'ended')),

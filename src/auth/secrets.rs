@@ -71,6 +71,45 @@ impl Secrets {
         &self.internal
     }
 
+    /// The first admin's password, as long as nobody was told.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn untold_password(&self) -> Result<Option<String>, SecretsError> {
+        match fs::read_to_string(self.untold()) {
+            Ok(password) => Ok(Some(password)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(SecretsError { path: self.untold(), cause }),
+        }
+    }
+
+    /// Keeps the first admin's password until somebody was told.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_untold(&self, password: String) -> Result<String, SecretsError> {
+        write_private(&self.untold(), &password)
+            .map_err(|cause| SecretsError { path: self.untold(), cause })?;
+        Ok(password)
+    }
+
+    /// Forgets it, now that somebody was told.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_told(&self) -> Result<(), SecretsError> {
+        match fs::remove_file(self.untold()) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(SecretsError { path: self.untold(), cause })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn untold(&self) -> PathBuf {
+        self.nginx.with_file_name("admin.password")
+    }
+
     /// Whether `offered` is the internal secret; takes the same time wherever it differs.
     pub fn is_internal(&self, offered: &[u8]) -> bool {
         self.internal.as_bytes().ct_eq(offered).into()

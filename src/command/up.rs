@@ -121,6 +121,7 @@ async fn start(
     servers.nginx.insert(Kept::new(nginx, tasks)).started().await?;
     until_ready(&settings).await?;
     tell(&settings, &welcome);
+    secrets.forget_told()?;
     Ok(())
 }
 

@@ -4,25 +4,44 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use secrecy::SecretString;
 
 use super::{Place, welcome};
 use crate::ambient::{Chance, Clock};
+use crate::auth::Passwords;
 use crate::lifecycle::Failure;
-use crate::store::Role;
+use crate::store::{Role, Store, User};
 
 /// What can be done to accounts.
 #[derive(Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Makes an account. Its password is the first line of standard input; when none comes, one is made up and
     /// printed, this once.
     Create(Account),
     /// Gives an account another role.
-    SetRole(Account),
+    SetRole {
+        /// The account's handle.
+        #[arg(long)]
+        handle: String,
+        /// The role to give.
+        #[arg(long, ignore_case = true)]
+        role: RoleName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Gives an account another password: the first line of standard input, or one that is made up and printed.
+    SetPassword {
+        /// The account's handle.
+        #[arg(long)]
+        handle: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Which account, and its role.
 #[derive(Args)]
-pub struct Account {
+pub(super) struct Account {
     /// The account's handle: a-z, 0-9 and _, 3 to 30 characters.
     #[arg(long)]
     handle: String,
@@ -57,10 +76,22 @@ impl Command {
     ///
     /// # Errors
     /// In one line that says what to do.
-    pub async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(account) => account.create().await,
-            Self::SetRole(account) => account.set_role().await,
+            Self::SetRole { handle, role, place } => {
+                let store = place.store()?;
+                let user = known(&store, &handle).await?;
+                store.set_role(user.id, role.into()).await?;
+                Ok(())
+            }
+            Self::SetPassword { handle, place } => {
+                let (store, chance) = (place.store()?, Chance::system());
+                let user = known(&store, &handle).await?;
+                let password = password(&chance)?;
+                let hash = Passwords::new(chance)?.hash(SecretString::from(password)).await?;
+                Ok(store.set_password(user.id, &hash).await?)
+            }
         }
     }
 }
@@ -71,27 +102,28 @@ impl Account {
         if !(3..=30).contains(&self.handle.len()) || !self.handle.bytes().all(fits) {
             return Err("--handle must be 3 to 30 characters of a-z, 0-9 and _".into());
         }
-        let store = self.place.store()?;
-        let chance = Chance::system();
-        let given = given_password()?;
-        let password = given.clone().unwrap_or_else(|| welcome::random_password(&chance));
-        welcome::make_user(&store, &self.handle, self.role.into(), &password, &Clock::system(), &chance)
-            .await?;
-        if given.is_none() {
-            // Alone on standard output, so that a script can take it.
-            writeln!(std::io::stdout(), "{password}")?;
-        }
+        let (store, clock, chance) = (self.place.store()?, Clock::system(), Chance::system());
+        let password = password(&chance)?;
+        welcome::make_user(&store, &self.handle, self.role.into(), &password, &clock, &chance).await?;
         eprintln!("The account {} is made.", self.handle);
         Ok(())
     }
+}
 
-    async fn set_role(self) -> Result<(), Failure> {
-        let store = self.place.store()?;
-        let user = store.user_by_handle(&self.handle).await?;
-        let user = user.ok_or_else(|| format!("there is no user {}", self.handle))?;
-        store.set_role(user.id, self.role.into()).await?;
-        Ok(())
+async fn known(store: &Store, handle: &str) -> Result<User, Failure> {
+    let user = store.user_by_handle(handle).await?;
+    user.ok_or_else(|| format!("there is no user {handle}").into())
+}
+
+/// The password that was given, or one that is made up and printed: alone on standard output, so that a script can
+/// take it.
+fn password(chance: &Chance) -> Result<String, Failure> {
+    if let Some(given) = given_password()? {
+        return Ok(given);
     }
+    let made = welcome::random_password(chance);
+    writeln!(std::io::stdout(), "{made}")?;
+    Ok(made)
 }
 
 /// The first line of standard input, unless that is a terminal, empty, or silent.

@@ -16,30 +16,33 @@ const ADMIN: &str = "admin";
 const DEMO: &str = "Demo";
 
 /// What `up` tells its operator.
-pub struct Welcome {
-    /// The admin's handle and password, on the first run only.
-    pub admin: Option<(String, String)>,
+pub(super) struct Welcome {
+    /// The admin's handle and password, until they were told once.
+    pub(super) admin: Option<(String, String)>,
     /// The demo channel's stream key.
-    pub demo_key: String,
+    pub(super) demo_key: String,
 }
 
 /// Runs the migrations, makes the admin and the demo channel where they are missing.
 ///
 /// # Errors
 /// When the database is away or a migration fails.
-pub async fn prepare(settings: &Settings) -> Result<Welcome, Failure> {
+pub(super) async fn prepare(settings: &Settings) -> Result<Welcome, Failure> {
     let url = settings.database_url.clone().ok_or("there is no database to prepare")?;
     let (store, clock, chance) = (Store::new(url)?, Clock::system(), Chance::system());
     store.migrate().await?;
-    let (admin, password) = match store.user_by_handle(ADMIN).await? {
-        Some(admin) => (admin, None),
-        None => {
-            let password = random_password(&chance);
-            let admin = make_user(&store, ADMIN, Role::Admin, &password, &clock, &chance).await?;
-            (admin, Some(password))
-        }
-    };
     let secrets = Secrets::open(&settings.data_dir, &chance)?;
+    let admin = store.user_by_handle(ADMIN).await?;
+    // Written down before it is used: a first run that fails half-way has told it to nobody.
+    let password = match secrets.untold_password()? {
+        None if admin.is_none() => Some(secrets.keep_untold(random_password(&chance))?),
+        untold => untold,
+    };
+    let admin = match (admin, &password) {
+        (Some(admin), _) => admin,
+        (None, Some(password)) => make_user(&store, ADMIN, Role::Admin, password, &clock, &chance).await?,
+        (None, None) => return Err("the admin has gone".into()),
+    };
     let keyring = Keyring::new(&secrets, chance.clone());
     let first_run = password.is_some();
     let demo_key = match demo_channel(&store).await? {
@@ -55,7 +58,7 @@ pub async fn prepare(settings: &Settings) -> Result<Welcome, Failure> {
 ///
 /// # Errors
 /// When the handle is taken, or the database is away.
-pub async fn make_user(
+pub(super) async fn make_user(
     store: &Store,
     handle: &str,
     role: Role,
@@ -80,7 +83,7 @@ pub async fn make_user(
 }
 
 /// A password for somebody to write down: 120 bits in letters and digits.
-pub fn random_password(chance: &Chance) -> String {
+pub(super) fn random_password(chance: &Chance) -> String {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(chance.bytes::<15>()).replace(['-', '_'], "x")
 }
@@ -89,7 +92,7 @@ pub fn random_password(chance: &Chance) -> String {
 ///
 /// # Errors
 /// When the database is away.
-pub async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
+pub(super) async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
     let of_admin = ChannelFilter { owner: Some(ADMIN.to_owned()), ..ChannelFilter::default() };
     let oldest = Page { from_end: true, ..Page::first(1) };
     let channels = store.list_channels(&of_admin, ChannelOrder::Newest, &oldest).await?;
@@ -100,7 +103,11 @@ pub async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
 ///
 /// # Errors
 /// When it does not open: the data directory is not the one that the database belongs to.
-pub async fn open_key(store: &Store, keyring: &Keyring, channel: ChannelId) -> Result<String, Failure> {
+pub(super) async fn open_key(
+    store: &Store,
+    keyring: &Keyring,
+    channel: ChannelId,
+) -> Result<String, Failure> {
     let sealed = store.sealed_key(channel).await?.ok_or("the channel has no stream key")?;
     Ok(keyring.open(&sealed, channel)?.reveal().to_owned())
 }

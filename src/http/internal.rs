@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::auth::{Action, Secrets, Viewer};
-use crate::ingest::{self, Ingest, stream_name};
+use crate::ingest::{self, Ingest};
 use crate::media::PlaybackTokens;
 use crate::realtime::Presence;
 use crate::store::{Loc, Store, StoreError, UserId};
@@ -84,10 +84,14 @@ impl Internal {
 
     async fn directory(&self, token: &str, loc: Loc) -> Result<Option<String>, StoreError> {
         let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
-        let Some(channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
+        let Some(mut channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
+        // A stream stays as open as it began, whatever has been said of its channel since.
+        if let Some(stream) = self.store.streams_on_the_air(&[channel.id]).await?.pop() {
+            channel.protected = stream.protected;
+        }
         let viewer = self.viewer(grant.user.filter(|_| channel.protected)).await?;
         let may = viewer.may(Action::Watch(&channel)).is_ok();
-        Ok(may.then(|| stream_name(loc, channel.protected)))
+        Ok(may.then(|| loc.stream_name(channel.protected)))
     }
 
     async fn viewer(&self, user: Option<UserId>) -> Result<Viewer, StoreError> {

@@ -6,8 +6,6 @@ use reqwest::Client;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 
-use crate::store::Loc;
-
 /// How long nginx, on this machine or the next, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The header that opens nginx's internal door.
@@ -85,12 +83,6 @@ impl Nginx {
         let request = self.client.get(format!("{}{path}", self.base)).header(SECRET, &self.secret);
         request.send().await?.error_for_status()?.text().await
     }
-}
-
-/// The name of a channel's stream inside nginx, and of its directory: a protected channel's files lie apart, so
-/// that a URL without a token cannot reach them even when nobody is asked.
-pub fn stream_name(loc: Loc, protected: bool) -> String {
-    if protected { format!("p-{loc}") } else { loc.to_string() }
 }
 
 fn read(xml: &str) -> Result<Carried, NginxError> {

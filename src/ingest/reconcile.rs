@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Carried, Ingest, LEASE, Result, stream_name};
+use super::{Carried, Ingest, LEASE, Result};
 use crate::lifecycle::{Failure, Pace};
-use crate::store::{Channel, Connection, EndedStream, Publishing, Removed, StreamId, StreamState};
+use crate::store::{Connection, EndedStream, Publishing, Removed, StreamId, StreamState};
 
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -126,43 +126,32 @@ impl Ingest {
 
     /// Cuts the publisher of an ended stream off, and keeps at it until nginx carries it no more: it may have been
     /// let in a moment ago and not be on nginx's list yet. Should all that fail, its next report is refused.
-    pub(super) fn cut_off(&self, removed: Option<Removed>, before: &Channel) -> Option<Removed> {
+    pub(super) fn cut_off(&self, removed: Option<Removed>) -> Option<Removed> {
         if let Some(ended) = removed.as_ref().and_then(|removed| removed.ended.clone()) {
             tracing::info!(loc = %ended.loc, "a stream was ended; its publisher is cut off");
-            let (ingest, protected) = (self.clone(), before.protected);
-            self.tasks.pass("cut off", async move { ingest.keep_cutting(&ended, protected).await });
+            let ingest = self.clone();
+            self.tasks.pass("cut off", async move { ingest.keep_cutting(&ended).await });
         }
         removed
     }
 
-    async fn keep_cutting(&self, ended: &EndedStream, protected: bool) {
+    async fn keep_cutting(&self, ended: &EndedStream) {
+        let name = ended.loc.stream_name(ended.protected);
         for wait in [0, 200, 500, 1000, 2000] {
             sleep(Duration::from_millis(wait)).await;
-            if self.is_cut(ended, protected).await {
-                return;
-            }
-        }
-    }
-
-    async fn is_cut(&self, ended: &EndedStream, protected: bool) -> bool {
-        let EndedStream { loc, connection, .. } = ended;
-        // Protection may have been switched while on the air; the stream has the name that it began with.
-        for name in [stream_name(*loc, protected), stream_name(*loc, !protected)] {
-            match self.nginx.drop_publisher(&name, connection.number).await {
+            match self.nginx.drop_publisher(&name, ended.connection.number).await {
                 Ok(0) => {}
-                Ok(_) => return true,
+                Ok(_) => return,
                 Err(error) => tracing::warn!(%error, "a publisher could not be cut off"),
             }
         }
-        false
     }
 }
 
 fn find<'a>(carried: &'a Carried, row: &Publishing) -> Option<&'a super::Carrier> {
-    let names = [stream_name(row.loc, false), stream_name(row.loc, true)];
-    let same = |carrier: &&super::Carrier| {
-        carrier.connection == row.connection.number && names.contains(&carrier.name)
-    };
+    let name = row.loc.stream_name(row.protected);
+    let same =
+        |carrier: &&super::Carrier| carrier.connection == row.connection.number && carrier.name == name;
     carried.publishers.iter().find(same)
 }
 

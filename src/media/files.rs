@@ -39,9 +39,9 @@ impl Files {
         self.root.join("hls")
     }
 
-    /// The directory of a public channel's stream.
-    pub fn hls_of(&self, loc: Loc) -> PathBuf {
-        self.hls().join(loc.to_string())
+    /// The directory of a stream.
+    pub fn hls_of(&self, loc: Loc, protected: bool) -> PathBuf {
+        self.hls().join(loc.stream_name(protected))
     }
 
     /// Where pictures lie.
@@ -98,7 +98,11 @@ impl Janitor {
         let mut streams = fs::read_dir(self.files.hls()).await?;
         while let Some(stream) = streams.next_entry().await? {
             let directory = stream.path();
-            if loc_of(&directory).is_none_or(|loc| self.presence.is_on_the_air(loc)) {
+            let Some(loc) = loc_of(&directory) else { continue };
+            if self.presence.is_on_the_air(loc) {
+                if self.is_superseded(&directory, loc).await {
+                    ignore_missing(fs::remove_dir_all(&directory).await)?;
+                }
                 continue;
             }
             end_playlist(&directory.join("index.m3u8")).await?;
@@ -112,12 +116,31 @@ impl Janitor {
         self.idle.retain(|directory, _| seen.contains(directory));
         let mut pictures = fs::read_dir(self.files.thumbnails()).await?;
         while let Some(picture) = pictures.next_entry().await? {
-            if loc_of(&picture.path()).is_some_and(|loc| !self.presence.is_on_the_air(loc)) {
+            let Some(loc) = loc_of(&picture.path()) else { continue };
+            let public = self.files.hls_of(loc, false);
+            if !self.presence.is_on_the_air(loc) || self.is_superseded(&public, loc).await {
                 ignore_missing(fs::remove_file(picture.path()).await)?;
             }
         }
         Ok(())
     }
+
+    /// Whether a directory is left from a stream before the present one, which lies in the channel's other
+    /// directory: one of them was protected and the other was not.
+    async fn is_superseded(&self, directory: &Path, loc: Loc) -> bool {
+        let [public, protected] = [false, true].map(|protected| self.files.hls_of(loc, protected));
+        let other = if directory == public { protected } else { public };
+        match (written(&other).await, written(directory).await) {
+            (Some(other), Some(this)) => other > this,
+            (Some(_), None) => true,
+            _ => false,
+        }
+    }
+}
+
+/// When nginx last wrote a directory's playlist.
+async fn written(directory: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(directory.join("index.m3u8")).await.ok()?.modified().ok()
 }
 
 /// Says in a playlist that nothing will follow. nginx writes a playlist anew when its stream comes back.
@@ -148,6 +171,9 @@ fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
     use chrono::DateTime;
 
     use super::*;
@@ -163,11 +189,12 @@ mod tests {
         let (ended, live) = (Loc(Uuid::from_u128(1)), Loc(Uuid::from_u128(2)));
         presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), live, Counts::default());
         for loc in [ended, live] {
-            fs::create_dir_all(files.hls_of(loc)).await.unwrap();
-            fs::write(files.hls_of(loc).join("index.m3u8"), "#EXTM3U\n").await.unwrap();
+            fs::create_dir_all(files.hls_of(loc, false)).await.unwrap();
+            fs::write(files.hls_of(loc, false).join("index.m3u8"), "#EXTM3U\n").await.unwrap();
             fs::write(files.thumbnails().join(format!("{loc}.png")), "").await.unwrap();
         }
-        let playlist = async |loc| fs::read_to_string(files.hls_of(loc).join("index.m3u8")).await.unwrap();
+        let playlist =
+            async |loc| fs::read_to_string(files.hls_of(loc, false).join("index.m3u8")).await.unwrap();
         let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
         janitor.work().await.unwrap();
         janitor.work().await.unwrap();
@@ -177,7 +204,35 @@ mod tests {
         assert!(files.thumbnails().join(format!("{live}.png")).exists());
         clock.advance(AFTERGLOW);
         janitor.work().await.unwrap();
-        assert!(!files.hls_of(ended).exists());
-        assert!(files.hls_of(live).exists());
+        assert!(!files.hls_of(ended, false).exists());
+        assert!(files.hls_of(live, false).exists());
+    }
+
+    #[tokio::test]
+    async fn what_was_public_goes_as_soon_as_a_protected_stream_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path().to_owned());
+        files.make().await.unwrap();
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let presence = Presence::new(clock.clone(), Duration::from_secs(12));
+        let loc = Loc(Uuid::from_u128(1));
+        presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), loc, Counts::default());
+        let write = |protected, seconds| {
+            let directory = files.hls_of(loc, protected);
+            std::fs::create_dir_all(&directory).unwrap();
+            let playlist = File::create(directory.join("index.m3u8")).unwrap();
+            playlist.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        };
+        let picture = files.thumbnails().join(format!("{loc}.png"));
+        fs::write(&picture, "").await.unwrap();
+        let mut janitor = Janitor::new(files.clone(), presence, clock);
+        write(false, 1);
+        janitor.work().await.unwrap();
+        assert!(files.hls_of(loc, false).exists() && picture.exists());
+        write(true, 2);
+        janitor.work().await.unwrap();
+        janitor.work().await.unwrap();
+        assert!(!files.hls_of(loc, false).exists() && !picture.exists());
+        assert!(files.hls_of(loc, true).exists());
     }
 }

@@ -75,7 +75,7 @@ impl Thumbnails {
 
 /// Takes a stream's picture, and its loop if `looped` or if it has none yet.
 async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
-    let directory = files.hls_of(loc);
+    let directory = files.hls_of(loc, false);
     let Ok(playlist) = fs::read_to_string(directory.join("index.m3u8")).await else { return Ok(()) };
     let segments = newest(&playlist, &directory);
     let Some(last) = segments.last() else { return Ok(()) };

@@ -10,25 +10,26 @@
 mod room;
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-use super::log::{Filter, Followed, Log};
+use super::log::{Filter, Log};
 use crate::ambient::Clock;
-use crate::lifecycle::{Failure, Tasks};
-use crate::store::{ChannelId, Counts, EventKind, Loc, Store, StreamId};
+use crate::lifecycle::{Failure, Pace, Tasks};
+use crate::store::{ChannelId, Counts, EventKind, Loc, Position, Store, StreamId};
 
 pub use room::Audience;
 use room::Shard;
 
 /// How often changes are published.
 const TICK: Duration = Duration::from_millis(250);
-/// Every so many ticks they are written to the database.
-const TICKS_A_WRITE: u32 = 4;
+/// How often they are written to the database.
+const WRITE: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
 
 /// Whom a request for a playlist counts as.
@@ -80,47 +81,44 @@ impl Presence {
         for (stream, channel, loc, counts) in store.audiences().await? {
             self.open(stream, channel, loc, counts);
         }
-        let events = log.subscribe(Some(from), Filter::default()).await?.boxed();
-        tasks.keep("presence", self.clone().keep(store, log.clone(), events, tasks.stopping().clone()));
+        let stop = tasks.stopping();
+        tasks.keep("doors", self.clone().follow(log.clone(), from, stop.clone()));
+        tasks.keep("audiences", self.clone().tell(Pace::new(TICK, stop.clone())));
+        // Apart from the telling, which must not wait for a database that is away.
+        tasks.keep("audience writer", self.clone().write(store, Pace::new(WRITE, stop.clone())));
         Ok(())
     }
 
-    async fn keep(
-        self,
-        store: Store,
-        log: Log,
-        mut events: futures_util::stream::BoxStream<'static, Result<Followed, super::LogError>>,
-        stop: tokio_util::sync::CancellationToken,
-    ) -> Result<(), Failure> {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks = 0_u32;
-        let mut position = None;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = tick.tick() => {
-                    self.publish();
-                    ticks = ticks.wrapping_add(1);
-                    if ticks.is_multiple_of(TICKS_A_WRITE) {
-                        self.save(&store).await;
-                    }
+    async fn follow(self, log: Log, from: Position, stop: CancellationToken) -> Result<(), Failure> {
+        let mut position = from;
+        let mut again = Pace::new(WRITE, stop.clone());
+        while again.beat().await {
+            let events = match log.subscribe(Some(position), Filter::default()).await {
+                Ok(events) => events,
+                Err(error) => {
+                    tracing::warn!(%error, "presence cannot follow the log");
+                    continue;
                 }
-                event = events.next() => match event {
-                    Some(Ok(followed)) => {
-                        position = Some(followed.position);
-                        self.apply(&followed.event);
-                    }
-                    // The database was away for a moment: go on from the last event seen.
-                    failed => {
-                        tracing::warn!(?failed, "presence lost the log");
-                        tick.tick().await;
-                        if let Ok(again) = log.subscribe(position, Filter::default()).await {
-                            events = again.boxed();
-                        }
-                    }
-                },
+            };
+            let mut events = pin!(events.take_until(stop.cancelled()));
+            while let Some(Ok(followed)) = events.next().await {
+                position = followed.position;
+                self.apply(&followed.event);
             }
+        }
+        Ok(())
+    }
+
+    async fn tell(self, mut pace: Pace) -> Result<(), Failure> {
+        while pace.beat().await {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    async fn write(self, store: Store, mut pace: Pace) -> Result<(), Failure> {
+        while pace.beat().await {
+            self.save(&store).await;
         }
         self.save(&store).await;
         Ok(())
@@ -170,19 +168,13 @@ impl Presence {
 
     /// The channels on the air.
     pub fn on_the_air(&self) -> Vec<Loc> {
-        self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air()).collect()
+        self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air()).map(|(loc, _)| loc).collect()
     }
 
     /// How many streams are on the air, and how many sessions watch them.
     pub fn size(&self) -> (u32, i32) {
-        let (mut streams, mut viewers) = (0, 0);
-        for shard in &self.0.shards {
-            for room in lock(shard).rooms.values().filter(|room| room.on_the_air.is_some()) {
-                streams += 1;
-                viewers += room.counts.current;
-            }
-        }
-        (streams, viewers)
+        let rooms = self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air());
+        rooms.fold((0, 0), |(streams, viewers), (_, current)| (streams + 1, viewers + current))
     }
 
     /// The audience at `loc`, now and whenever it changes; a slow reader finds the newest.

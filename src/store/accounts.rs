@@ -117,6 +117,16 @@ impl Store {
         Ok(found.first(&mut self.connection().await?).await.optional()?)
     }
 
+    /// Gives a user another password; what was signed in stays so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
+        let changed = diesel::update(users::table.find(id)).set(users::password_hash.eq(password_hash));
+        changed.execute(&mut self.connection().await?).await?;
+        Ok(())
+    }
+
     /// Gives a user another role; `None` when there is no such user.
     ///
     /// # Errors

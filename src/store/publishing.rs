@@ -27,7 +27,7 @@ pub struct Publishing {
     pub channel: ChannelId,
     /// The channel's address.
     pub loc: Loc,
-    /// Whether the channel is protected now.
+    /// Whether it is protected, as its channel was when it began.
     pub protected: bool,
     /// Live or interrupted.
     pub state: StreamState,
@@ -105,7 +105,7 @@ fn publishing_columns() -> _ {
         streams::id,
         streams::channel_id,
         streams::loc,
-        channels::protected,
+        streams::protected,
         streams::state,
         streams::node,
         streams::connection,

@@ -62,6 +62,7 @@ table! {
         id -> Uuid,
         channel_id -> Uuid,
         loc -> Uuid,
+        protected -> Bool,
         topic_id -> Nullable<Uuid>,
         name -> Text,
         state -> Text,

@@ -25,6 +25,8 @@ pub struct Stream {
     pub channel_id: ChannelId,
     /// The channel's address.
     pub loc: Loc,
+    /// Whether its channel was protected when it began, and it is with it.
+    pub protected: bool,
     /// What it is about.
     pub topic_id: Option<TopicId>,
     /// What it is called.

@@ -33,15 +33,24 @@ pub struct NewStream {
     pub lease_until: DateTime<Utc>,
 }
 
+/// The stream that a publisher is sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTheAir {
+    /// The stream.
+    pub stream: StreamId,
+    /// Whether it is protected.
+    pub protected: bool,
+}
+
 /// What came of it.
 #[derive(Clone, Debug)]
 pub enum Began {
     /// A new stream is on the air.
-    Started(StreamId),
+    Started(OnTheAir),
     /// The publisher is back in time; the stream goes on.
-    Resumed(StreamId),
+    Resumed(OnTheAir),
     /// A connection of this very number is live here: the same one, or one of an nginx that began anew.
-    Repeated(StreamId),
+    Repeated(OnTheAir),
     /// Another connection is publishing here.
     Busy(Publishing),
     /// The channel was taken off the air and refuses publishers for a while.
@@ -57,6 +66,8 @@ pub struct EndedStream {
     pub stream: StreamId,
     /// Its channel's address.
     pub loc: Loc,
+    /// Whether it was protected.
+    pub protected: bool,
     /// The last publisher's connection, which may still be open.
     pub connection: Connection,
 }
@@ -109,17 +120,18 @@ impl Store {
                 }
                 let Some(incumbent) = publishing_on(connection, new.channel).await? else {
                     start(connection, new, &channel).await?;
-                    return Ok(Began::Started(new.id));
+                    return Ok(Began::Started(OnTheAir { stream: new.id, protected: channel.protected }));
                 };
+                let there = OnTheAir { stream: incumbent.stream, protected: incumbent.protected };
                 if incumbent.state == StreamState::Live {
                     if incumbent.connection != new.connection {
                         return Ok(Began::Busy(incumbent));
                     }
                     repeat(connection, incumbent.stream, new.lease_until).await?;
-                    return Ok(Began::Repeated(incumbent.stream));
+                    return Ok(Began::Repeated(there));
                 }
                 resume(connection, incumbent.stream, &new.connection, new.now, new.lease_until).await?;
-                Ok(Began::Resumed(incumbent.stream))
+                Ok(Began::Resumed(there))
             })
             .await
     }
@@ -244,6 +256,7 @@ async fn start(
             streams::id.eq(new.id),
             streams::channel_id.eq(channel.id),
             streams::loc.eq(channel.loc),
+            streams::protected.eq(channel.protected),
             streams::topic_id.eq(channel.topic_id),
             streams::name.eq(&channel.default_stream_name),
             streams::state.eq(StreamState::Live),
@@ -337,7 +350,8 @@ pub(super) async fn end_on_channel(
     let off_the_air = (channels::live.eq(false), channels::current_viewers.eq(0));
     diesel::update(channels::table.find(channel)).set(off_the_air).execute(connection).await?;
     report(connection, ending.stream, EventKind::Stopped, Some(reason), now).await?;
-    Ok(Some(EndedStream { stream: ending.stream, loc: ending.loc, connection: ending.connection }))
+    let Publishing { stream, loc, protected, connection, .. } = ending;
+    Ok(Some(EndedStream { stream, loc, protected, connection }))
 }
 
 async fn report(

@@ -57,6 +57,14 @@ id! {
     StreamId
 }
 
+impl Loc {
+    /// The name of a channel's stream inside nginx, and of the directory of its files. Those of a protected stream
+    /// lie apart, so that a URL without a token cannot reach them even when nobody is asked.
+    pub fn stream_name(self, protected: bool) -> String {
+        if protected { format!("p-{self}") } else { self.to_string() }
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
