@@ -53,7 +53,7 @@ pub(super) struct Account {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
+pub(super) enum RoleName {
     Viewer,
     Streamer,
     Moderator,
