@@ -21,9 +21,7 @@ mod viewer_count;
 
 use std::sync::Arc;
 
-use async_graphql::dataloader::DataLoader;
 use async_graphql::extensions::Analyzer;
-use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use async_graphql::{
     MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError, Value,
 };
@@ -31,7 +29,6 @@ use futures_util::stream::{BoxStream, StreamExt};
 
 use crate::auth::{SessionToken, Viewer};
 use error::ApiError;
-use load::Loads;
 
 pub use context::{Parts, Requester};
 
@@ -140,8 +137,7 @@ impl Graph {
     }
 
     fn prepare(&self, request: Request, requester: &Requester) -> Request {
-        let loads = Loads(self.parts.store.clone());
-        let loader = DataLoader::new(loads, TokioSpawner::current(), TokioTimer::default());
+        let loader = load::loader(self.parts.store.clone());
         request.data(Arc::clone(&self.parts)).data(requester.clone()).data(loader)
     }
 }

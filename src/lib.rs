@@ -1,7 +1,7 @@
 //! Tally: a self-hosted live-streaming backend.
 //!
 //! The map, from the top layer down; a module imports only what stands beneath it, and siblings do not import
-//! each other (`tests/layers.rs` holds this):
+//! each other (`tests/it/layers.rs` holds this):
 //!
 //! - [`command`]: the command line; builds the parts bottom-up and hands their tasks to [`lifecycle`].
 //! - [`http`]: the public and the internal listener, the WebSocket protocol, the pages.
@@ -11,7 +11,9 @@
 //! - [`auth`]: who may what; passwords, sessions, stream keys.
 //! - [`realtime`]: the event log's tail and the presence of viewers.
 //! - [`store`]: the only place that knows the database.
-//! - [`config`], [`telemetry`], [`lifecycle`], [`ambient`]: settings, logs, tasks, time and chance.
+//! - [`config`]: settings.
+//! - [`telemetry`], [`lifecycle`]: logs and figures; tasks.
+//! - [`ambient`]: time and chance.
 
 pub mod ambient;
 pub mod auth;

@@ -17,6 +17,7 @@ mod value;
 
 use std::time::Duration;
 
+use diesel::connection::InstrumentationEvent;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
@@ -26,6 +27,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 
 use crate::config::DatabaseUrl;
+use crate::telemetry::Queries;
 
 pub use accounts::{Created, NewUser, SignedIn, User};
 pub use channel_lists::{ChannelFilter, ChannelOrder};
@@ -167,5 +169,10 @@ async fn connect(url: String) -> ConnectionResult<AsyncPgConnection> {
         )
         .await
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    connection.set_instrumentation(|event: InstrumentationEvent<'_>| {
+        if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+            Queries::note();
+        }
+    });
     Ok(connection)
 }

@@ -3,7 +3,8 @@
 //! No secret is ever given to a log line; the types that hold one print their name instead of it.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -56,5 +57,36 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
+    }
+}
+
+tokio::task_local! {
+    static QUERIES: Queries;
+}
+
+/// How many statements a piece of work sends to the database. The store notes each; whoever answers for the work
+/// puts the count into its log line. A task that the work spawns counts only if it is told to, by [`Queries::here`].
+#[derive(Clone, Default)]
+pub struct Queries(Arc<AtomicU64>);
+
+impl Queries {
+    /// Does `work`, counting here.
+    pub async fn of<T>(&self, work: impl Future<Output = T>) -> T {
+        QUERIES.scope(self.clone(), work).await
+    }
+
+    /// Where the present work is counted, if anywhere.
+    pub fn here() -> Option<Self> {
+        QUERIES.try_with(Self::clone).ok()
+    }
+
+    /// One more.
+    pub fn note() {
+        let _ = QUERIES.try_with(|queries| queries.0.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// So many by now.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

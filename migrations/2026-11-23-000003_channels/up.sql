@@ -32,7 +32,7 @@ CREATE TABLE channels (
     updated_at timestamptz NOT NULL,
     -- A deleted channel is there for nobody, but events of the last days still speak of it; it is swept later.
     deleted_at timestamptz,
-    search text GENERATED ALWAYS AS (search_fold(name || E'\n' || description)) STORED
+    search text NOT NULL GENERATED ALWAYS AS (search_fold(name || E'\n' || description)) STORED
 );
 
 CREATE INDEX channels_newest ON channels (id) WHERE deleted_at IS NULL;

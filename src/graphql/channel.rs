@@ -147,6 +147,7 @@ impl Channel {
 
 /// Which channels a list is to hold. What is left out does not narrow it; what is given must all hold.
 #[derive(InputObject, Default)]
+#[graphql(name = "ChannelFilter")]
 pub(super) struct ChannelFilterInput {
     /// Of the topic with this slug.
     topic: Option<String>,
@@ -162,8 +163,8 @@ impl ChannelFilterInput {
     fn read(self) -> Result<ChannelFilter> {
         let words = self.search.map(|search| input::words("filter.search", &search)).transpose()?;
         Ok(ChannelFilter {
-            topic: self.topic,
-            owner: self.owner,
+            topic: self.topic.map(input::known_slug),
+            owner: self.owner.map(input::known_handle),
             live: self.live,
             words: words.unwrap_or_default(),
         })

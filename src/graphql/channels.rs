@@ -63,14 +63,14 @@ pub(super) struct DeleteChannelInput {
 /// Which channel is to have another key.
 #[derive(InputObject)]
 pub(super) struct RegenerateStreamKeyInput {
-    /// The channel's id.
+    /// The `id` of the channel, not its `loc`.
     channel_id: ID,
 }
 
 /// Which channel to take off the air.
 #[derive(InputObject)]
 pub(super) struct EndStreamInput {
-    /// The channel's id.
+    /// The `id` of the channel, not its `loc`.
     channel_id: ID,
 }
 

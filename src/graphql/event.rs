@@ -6,6 +6,7 @@ use futures_util::stream::Stream as Events;
 
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::input;
 use super::load::found;
 use super::page::{event_cursor, event_position};
 use super::scalar::{DateTime, UuidScalar};
@@ -155,7 +156,7 @@ impl EventSubscription {
             return Err(ApiError::NotFound { what: "channel" });
         }
         let topic = match topic {
-            Some(slug) => match parts.store.topic_by_slug(&slug).await? {
+            Some(slug) => match parts.store.topic_by_slug(&input::known_slug(slug)).await? {
                 Some(topic) => Some(topic.id),
                 None => return Err(ApiError::NotFound { what: "topic" }),
             },

@@ -24,8 +24,7 @@ pub(super) fn text(field: &'static str, text: &str, most: usize) -> Result<Strin
 
 /// A user's handle.
 pub(super) fn handle(field: &'static str, handle: &str) -> Result<String> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if (3..=30).contains(&handle.len()) && handle.bytes().all(fits) {
+    if is_handle(handle) {
         Ok(handle.to_owned())
     } else {
         Err(ApiError::bad(field, "3 to 30 characters of a-z, 0-9 and _"))
@@ -34,13 +33,22 @@ pub(super) fn handle(field: &'static str, handle: &str) -> Result<String> {
 
 /// A topic's slug.
 pub(super) fn slug(field: &'static str, slug: &str) -> Result<String> {
-    let part =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if slug.len() <= 50 && slug.split('-').all(part) {
+    if is_slug(slug) {
         Ok(slug.to_owned())
     } else {
         Err(ApiError::bad(field, "up to 50 characters of a-z and 0-9, with single hyphens between"))
     }
+}
+
+/// A handle to look somebody up by. One that nobody can have becomes the empty one, which nobody has: the database
+/// would not even take some of them.
+pub(super) fn known_handle(handle: String) -> String {
+    Some(handle).filter(|handle| is_handle(handle)).unwrap_or_default()
+}
+
+/// A slug to look a topic up by, as [`known_handle`].
+pub(super) fn known_slug(slug: String) -> String {
+    Some(slug).filter(|slug| is_slug(slug)).unwrap_or_default()
 }
 
 /// A new password.
@@ -76,6 +84,16 @@ pub(super) fn kept<T>(field: &'static str, value: MaybeUndefined<T>) -> Result<O
         MaybeUndefined::Null => Err(ApiError::bad(field, "it cannot be null; leave it out to keep it")),
         MaybeUndefined::Value(value) => Ok(Some(value)),
     }
+}
+
+fn is_handle(handle: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (3..=30).contains(&handle.len()) && handle.bytes().all(fits)
+}
+
+fn is_slug(slug: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    slug.len() <= 50 && slug.split('-').all(|part| !part.is_empty() && part.bytes().all(fits))
 }
 
 fn within(field: &'static str, text: &str, least: usize, most: usize) -> Result<String> {

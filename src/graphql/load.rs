@@ -5,13 +5,35 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use futures_util::task::{FutureObj, Spawn, SpawnError};
 
 use super::error::{ApiError, Result};
 use crate::store::{Channel, ChannelId, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId};
+use crate::telemetry::Queries;
 
 /// The loader of all keys.
-pub(super) struct Loads(pub(super) Store);
+pub(super) struct Loads(Store);
+
+/// A loader for one request.
+pub(super) fn loader(store: Store) -> DataLoader<Loads> {
+    DataLoader::new(Loads(store), Counted(TokioSpawner::current()), TokioTimer::default())
+}
+
+/// Spawns what loads so that its queries count for the request that it loads for.
+struct Counted(TokioSpawner);
+
+impl Spawn for Counted {
+    fn spawn_obj(&self, load: FutureObj<'static, ()>) -> std::result::Result<(), SpawnError> {
+        match Queries::here() {
+            Some(queries) => {
+                self.0.spawn_obj(FutureObj::new(Box::pin(async move { queries.of(load).await })))
+            }
+            None => self.0.spawn_obj(load),
+        }
+    }
+}
 
 /// The stream on the air of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -315,6 +315,7 @@ impl StreamQuery {
         #[graphql(desc = "In which order; `MOST_WATCHED_NOW` when left out.")] order_by: Option<StreamOrder>,
     ) -> Result<StreamConnection> {
         let page = PageArguments { first, after, last, before }.page()?;
+        let topic = topic.map(input::known_slug);
         StreamConnection::live(topic, order_by.unwrap_or(StreamOrder::MostWatchedNow).into(), page)
     }
 }

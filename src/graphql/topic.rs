@@ -152,7 +152,7 @@ impl TopicMutation {
 
 /// The topic on offer that a slug in an input means.
 pub(super) async fn on_offer(ctx: &Context<'_>, field: &'static str, slug: &str) -> Result<TopicId> {
-    match ctx.parts().store.topic_by_slug(slug).await? {
+    match ctx.parts().store.topic_by_slug(&input::known_slug(slug.to_owned())).await? {
         Some(topic) if topic.retired_at.is_none() => Ok(topic.id),
         _ => Err(ApiError::bad(field, "no topic on offer has this slug")),
     }

@@ -92,7 +92,7 @@ pub(super) struct SignUpInput {
 pub(super) struct SignInInput {
     /// The account's handle.
     handle: String,
-    /// Its password.
+    /// The password that goes with it. It is checked and forgotten.
     #[graphql(secret)]
     password: String,
 }
@@ -100,7 +100,7 @@ pub(super) struct SignInInput {
 /// Which user is to have which role.
 #[derive(InputObject)]
 pub(super) struct SetRoleInput {
-    /// The user's id.
+    /// The `id` of the user, not the handle.
     user_id: ID,
     /// The role to give.
     role: Role,
@@ -143,6 +143,7 @@ impl UserQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The handle, in lower case.")] handle: String,
     ) -> Option<Result<User>> {
+        let handle = input::known_handle(handle);
         let found = ctx.parts().store.user_by_handle(&handle).await.map_err(ApiError::from);
         found.map(|user| user.map(User)).transpose()
     }
@@ -196,7 +197,8 @@ impl UserMutation {
         #[graphql(desc = "Who, with which password.")] input: SignInInput,
     ) -> Result<AuthPayload> {
         let parts = ctx.parts();
-        let known = parts.store.user_with_password(&input.handle).await?;
+        let handle = input::known_handle(input.handle);
+        let known = parts.store.user_with_password(&handle).await?;
         let (user, stored) = known.unzip();
         let right = parts.passwords.verify(SecretString::from(input.password), stored).await?;
         match user {

@@ -27,7 +27,7 @@ impl ViewerCount {
         UuidScalar(self.loc.0)
     }
 
-    /// The channel.
+    /// The channel at that address, as it is now.
     async fn channel(&self, ctx: &Context<'_>) -> Result<Channel> {
         found(ctx.loader().load_one(self.channel).await?).map(Channel)
     }

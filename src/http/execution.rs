@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::operation::{Answer, Operation, Parameters, error};
 use super::{Answers, Public, RequestId};
 use crate::ambient::Clock;
+use crate::telemetry::Queries;
 
 /// What comes of an operation.
 pub(super) enum Outcome {
@@ -46,7 +47,8 @@ pub(super) fn outcomes<G: Answers>(
         Ok(operation) => operation,
         Err(refused) => return stream::once(async { Outcome::Refused(refused.into()) }).boxed(),
     };
-    let line = Line { kind, name, clock: public.clock.clone(), started: public.clock.elapsed() };
+    let (clock, started) = (public.clock.clone(), public.clock.elapsed());
+    let line = Line { kind, name, clock, started, queries: Queries::default() };
     let (graph, requester) = (public.graph.clone(), requester.clone());
     let id = id.clone();
     if kind == OperationType::Subscription {
@@ -55,7 +57,7 @@ pub(super) fn outcomes<G: Answers>(
     }
     let patience = public.patience.execution;
     let answered = async move {
-        let executed = AssertUnwindSafe(graph.execute(request, &requester)).catch_unwind();
+        let executed = line.queries.of(AssertUnwindSafe(graph.execute(request, &requester)).catch_unwind());
         let response = match timeout(patience, executed).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => failed(),
@@ -84,7 +86,11 @@ fn until_the_end(responses: BoxStream<'static, Response>, line: Line) -> BoxStre
             Place::Held(answer) => Some((Outcome::Next(answer), (responses, line, Place::Later))),
             Place::First | Place::Later => {
                 let first = matches!(place, Place::First);
-                let Some(response) = responses.next().await else {
+                let next = match &line {
+                    Some(line) => line.queries.of(responses.next()).await,
+                    None => responses.next().await,
+                };
+                let Some(response) = next else {
                     return Some((Outcome::Complete, (responses, None, Place::Ended)));
                 };
                 let only_errors = response.data == async_graphql::Value::Null && !response.errors.is_empty();
@@ -133,18 +139,20 @@ fn failed() -> Response {
     Response::from_errors(vec![error("INTERNAL", "Something went wrong here.")])
 }
 
-/// Logs the operation once it has ended, however it did: its kind, its name, its time.
+/// Logs the operation once it has ended, however it did: its kind, its name, its queries, its time.
 struct Line {
     kind: OperationType,
     name: Option<String>,
     clock: Clock,
     started: Duration,
+    queries: Queries,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         let milliseconds = self.clock.elapsed().saturating_sub(self.started).as_millis();
         let name = self.name.as_deref().unwrap_or("-");
-        tracing::info!(operation = %format_args!("{} {name}", self.kind), milliseconds, "graphql over a websocket");
+        let (kind, queries) = (self.kind, self.queries.count());
+        tracing::info!(operation = %format_args!("{kind} {name}"), queries, milliseconds, "graphql over a websocket");
     }
 }

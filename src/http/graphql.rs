@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::operation::{Answer, Operation, Parameters, code, error};
 use super::origin::{self, ClientAddress};
 use super::{Answers, Public, RequestId};
+use crate::telemetry::Queries;
 
 /// The largest body: a document and variables of the largest sizes that the scan admits, escaped.
 const MAX_BODY: usize = 256 * 1024;
@@ -40,7 +41,8 @@ pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> 
     let mut line = Line::default();
     let id =
         request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
-    let response = match attempt(public, request, &mut line).await {
+    let queries = Queries::default();
+    let response = match queries.of(attempt(public, request, &mut line)).await {
         Ok(graph) => {
             let headers = passed_on(&graph.http_headers);
             let answer = Answer::from(graph).with_id(&id);
@@ -62,7 +64,7 @@ pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> 
     };
     let milliseconds = public.clock.elapsed().saturating_sub(started).as_millis();
     let status = response.status().as_u16();
-    tracing::info!(operation = %line, status, milliseconds, "graphql");
+    tracing::info!(operation = %line, status, queries = queries.count(), milliseconds, "graphql");
     metrics::counter!("tally_graphql_requests_total", "status" => status.to_string()).increment(1);
     response
 }
@@ -122,7 +124,7 @@ async fn attempt<G: Answers>(
         Method::GET => of_query(parts.uri.query().unwrap_or_default())?,
         _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Use POST, or GET for a query.")),
     };
-    let token = origin::token(&parts.headers, &public.public_url).map_err(outright)?;
+    let shown = origin::shown(&parts.headers, &public.public_url).map_err(outright)?;
     let Operation { request, kind, name } = parameters.admit(address)?;
     (line.kind, line.name) = (Some(kind), name);
     if parts.method == Method::GET && kind != OperationType::Query {
@@ -132,7 +134,7 @@ async fn attempt<G: Answers>(
         return Err(error("DOCUMENT_REFUSED", "A subscription needs a WebSocket.").into());
     }
     let execution = async {
-        let requester = public.graph.requester(token.as_deref()).await.map_err(outright)?;
+        let requester = shown.requester(&public.graph).await.map_err(outright)?;
         Ok(public.graph.execute(request, &requester).await)
     };
     match timeout(public.patience.execution, execution).await {

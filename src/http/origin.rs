@@ -10,7 +10,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
-use super::operation::error;
+use super::Answers;
+use super::operation::{code, error};
 
 /// The cookie that sign-in sets.
 const COOKIE: &str = "tally_session";
@@ -44,21 +45,44 @@ fn client_address(peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     Some(last.map_or(peer, |address: IpAddr| address.to_canonical()))
 }
 
-/// The token that a request carries.
+/// What a request shows of who speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Nothing,
+    Bearer(String),
+    Cookie(String),
+}
+
+impl Shown {
+    /// Who that is. A cookie whose session is over says nothing: the browser goes on sending it, and no script of
+    /// the page could take it away to sign in again.
+    pub(super) async fn requester<G: Answers>(&self, graph: &G) -> Result<G::Requester, ServerError> {
+        match self {
+            Self::Nothing => graph.requester(None).await,
+            Self::Bearer(token) => graph.requester(Some(token)).await,
+            Self::Cookie(token) => match graph.requester(Some(token)).await {
+                Err(over) if code(&over) == Some("UNAUTHENTICATED") => graph.requester(None).await,
+                found => found,
+            },
+        }
+    }
+}
+
+/// What a request shows of who speaks.
 ///
 /// # Errors
 /// FORBIDDEN when it is a cookie's and the request does not come from this site; UNAUTHENTICATED when the
 /// header is not a bearer token.
-pub(super) fn token(headers: &HeaderMap, public_url: &str) -> Result<Option<String>, ServerError> {
+pub(super) fn shown(headers: &HeaderMap, public_url: &str) -> Result<Shown, ServerError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         return match value.to_str().ok().and_then(bearer) {
-            Some(token) => Ok(Some(token.to_owned())),
+            Some(token) => Ok(Shown::Bearer(token.to_owned())),
             None => Err(error("UNAUTHENTICATED", "`Authorization` must be `Bearer TOKEN`.")),
         };
     }
     match cookie(headers) {
-        None => Ok(None),
-        Some(token) if is_same_site(headers, public_url) => Ok(Some(token.to_owned())),
+        None => Ok(Shown::Nothing),
+        Some(token) if is_same_site(headers, public_url) => Ok(Shown::Cookie(token.to_owned())),
         Some(_) => Err(error("FORBIDDEN", "A request with a session cookie must come from this site.")),
     }
 }
@@ -115,10 +139,10 @@ mod tests {
     #[test]
     fn a_bearer_token_needs_no_origin_and_comes_before_a_cookie() {
         let both = headers(&[("authorization", "bearer  T"), ("cookie", "tally_session=C")]);
-        assert_eq!(token(&both, URL).ok(), Some(Some("T".to_owned())));
-        let basic = token(&headers(&[("authorization", "Basic T")]), URL);
+        assert_eq!(shown(&both, URL).ok(), Some(Shown::Bearer("T".to_owned())));
+        let basic = shown(&headers(&[("authorization", "Basic T")]), URL);
         assert_eq!(code(&basic.unwrap_err()), Some("UNAUTHENTICATED"));
-        assert_eq!(token(&headers(&[]), URL).ok(), Some(None));
+        assert_eq!(shown(&headers(&[]), URL).ok(), Some(Shown::Nothing));
     }
 
     #[test]
@@ -126,7 +150,7 @@ mod tests {
         let with = |more: &[(&'static str, &'static str)]| {
             let mut all = vec![("cookie", "a=b; tally_session=C"), ("host", "127.0.0.1:8080")];
             all.extend_from_slice(more);
-            token(&headers(&all), URL).map_err(|error| code(&error).map(str::to_owned))
+            shown(&headers(&all), URL).map_err(|error| code(&error).map(str::to_owned))
         };
         for same in [
             ("origin", "https://tally.example"),
@@ -134,7 +158,7 @@ mod tests {
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-site", "none"),
         ] {
-            assert_eq!(with(&[same]), Ok(Some("C".to_owned())), "{same:?}");
+            assert_eq!(with(&[same]), Ok(Shown::Cookie("C".to_owned())), "{same:?}");
         }
         for other in [
             &[][..],

@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use super::execution::{self, Outcome};
 use super::operation::{Parameters, code};
-use super::origin::{self, ClientAddress};
+use super::origin::{self, ClientAddress, Shown};
 use super::protocol::{Close, Protocol, Step};
 use super::{Answers, Public, RequestId};
 
@@ -59,8 +59,8 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 /// nothing of an upgrade that is refused.
 pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let token = match origin::token(&parts.headers, &public.public_url) {
-        Ok(token) => token,
+    let shown = match origin::shown(&parts.headers, &public.public_url) {
+        Ok(shown) => shown,
         Err(error) if code(&error) == Some("UNAUTHENTICATED") => {
             return (StatusCode::UNAUTHORIZED, format!("{}\n", error.message)).into_response();
         }
@@ -85,7 +85,7 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
     let (hand_over, socket) = oneshot::channel();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
     let span = tracing::info_span!("socket", id = &*id.0);
-    let connection = Connection { public: public.clone(), id, token, address, _permit: permit };
+    let connection = Connection { public: public.clone(), id, shown, address, _permit: permit };
     let live = async move {
         if let Ok(socket) = socket.await {
             Session::new(socket, connection).run(accepted).await;
@@ -101,8 +101,8 @@ pub(super) async fn open<G: Answers>(public: Public<G>, request: Request) -> Res
 struct Connection<G> {
     public: Public<G>,
     id: RequestId,
-    /// From a header of the upgrade; `connection_init` may name another one.
-    token: Option<String>,
+    /// In the headers of the upgrade; `connection_init` may name another token.
+    shown: Shown,
     address: Option<std::net::IpAddr>,
     _permit: OwnedSemaphorePermit,
 }
@@ -229,8 +229,8 @@ impl<G: Answers> Session<G> {
     /// Looks the token up while messages go on being read, for those that come too early must be refused.
     fn identify(&mut self, token: Option<String>) {
         let graph = self.connection.public.graph.clone();
-        let token = token.or_else(|| self.connection.token.take());
-        self.identifying = Some(async move { graph.requester(token.as_deref()).await }.boxed());
+        let shown = token.map_or_else(|| self.connection.shown.clone(), Shown::Bearer);
+        self.identifying = Some(async move { shown.requester(&graph).await }.boxed());
     }
 
     async fn identified(&mut self, who: Result<G::Requester, ServerError>) -> Result<(), End> {

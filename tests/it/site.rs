@@ -237,3 +237,10 @@ async fn execute(statement: &str) {
     let mut connection = AsyncPgConnection::establish(&server()).await.expect("PostgreSQL answers");
     connection.batch_execute(statement).await.expect(statement);
 }
+
+impl Actor {
+    /// The same, speaking with another session's token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+}
