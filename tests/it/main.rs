@@ -1,10 +1,13 @@
 //! The tests that need more than one part of the crate: one binary, one file per story.
 
 mod audits;
+mod events;
 mod hostile;
 mod http;
+mod life_model;
 mod nginx;
 mod site;
+mod socket;
 mod streams;
 mod support;
 mod toy;
