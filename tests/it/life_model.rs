@@ -375,7 +375,7 @@ async fn act(site: &Site, channel: &Value, who: usize, chance: Chance) {
         match choice % 12 {
             0..3 => drop(site.ingest.publish(over.clone(), key.as_bytes()).await.expect("an answer")),
             3..6 => {
-                drop(site.ingest.publisher_is_there(over.clone(), key.as_bytes(), round).await.expect("one"))
+                site.ingest.publisher_is_there(over.clone(), key.as_bytes(), round).await.expect("an answer");
             }
             6..9 => site.ingest.publisher_gone(&over, key.as_bytes()).await.expect("taken"),
             9 if choice > 200 => {
