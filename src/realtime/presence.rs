@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::log::{Filter, Followed, Log};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Tasks};
-use crate::store::{ChannelId, Counts, EventKind, Loc, Store, StreamId};
+use crate::store::{ChannelId, Counts, EventKind, Loc, Position, Store, StreamId};
 
 /// How often changes are published.
 const TICK: Duration = Duration::from_millis(250);
@@ -93,6 +93,9 @@ struct Room {
     audience: watch::Sender<Audience>,
 }
 
+/// How far the log was followed, and what comes behind.
+type Following = (Position, BoxStream<'static, Result<Followed, super::LogError>>);
+
 impl Presence {
     /// Presence with nobody present.
     pub fn new(clock: Clock, ttl: Duration) -> Self {
@@ -111,7 +114,8 @@ impl Presence {
             self.open(stream, channel, loc, counts);
         }
         let events = log.subscribe(Some(from), Filter::default()).await?.boxed();
-        tasks.keep("presence", self.clone().keep(store, log.clone(), events, tasks.stopping().clone()));
+        let following = (from, events);
+        tasks.keep("presence", self.clone().keep(store, log.clone(), following, tasks.stopping().clone()));
         Ok(())
     }
 
@@ -119,13 +123,12 @@ impl Presence {
         self,
         store: Store,
         log: Log,
-        mut events: futures_util::stream::BoxStream<'static, Result<Followed, super::LogError>>,
+        (mut position, mut events): Following,
         stop: tokio_util::sync::CancellationToken,
     ) -> Result<(), Failure> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = 0_u32;
-        let mut position = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -138,14 +141,14 @@ impl Presence {
                 }
                 event = events.next() => match event {
                     Some(Ok(followed)) => {
-                        position = Some(followed.position);
+                        position = followed.position;
                         self.apply(&followed.event);
                     }
                     // The database was away for a moment: go on from the last event seen.
                     failed => {
                         tracing::warn!(?failed, "presence lost the log");
                         tick.tick().await;
-                        if let Ok(again) = log.subscribe(position, Filter::default()).await {
+                        if let Ok(again) = log.subscribe(Some(position), Filter::default()).await {
                             events = again.boxed();
                         }
                     }

@@ -327,10 +327,10 @@ async fn token(actor: &crate::site::Actor, loc: &str) -> Result<String, String> 
     let start =
         "mutation ($input: StartPlaybackInput!) { startPlayback(input: $input) { playback { url } } }";
     let answer = actor.ask(start, json!({"input": {"loc": loc}})).await;
-    match answer["data"]["startPlayback"]["playback"]["url"].as_str() {
-        Some(url) => Ok(url.split("/live/~").nth(1).unwrap().split('/').next().unwrap().to_owned()),
-        None => Err(answer["errors"][0]["extensions"]["code"].as_str().unwrap().to_owned()),
-    }
+    let word = |value: &Value| value.as_str().map(str::to_owned);
+    let url = word(&answer["data"]["startPlayback"]["playback"]["url"]);
+    let token = url.and_then(|url| Some(url.split("/live/~").nth(1)?.split('/').next()?.to_owned()));
+    token.ok_or_else(|| word(&answer["errors"][0]["extensions"]["code"]).expect("a code"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
