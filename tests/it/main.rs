@@ -1,16 +1,23 @@
 //! The tests that need more than one part of the crate: one binary, one file per story.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod accounts;
 mod against_the_library;
 mod audits;
 mod channels;
+mod events;
 mod hostile;
 mod http;
 mod layers;
+mod life_model;
 mod migrations;
 mod nginx;
+mod presence;
 mod schema;
 mod site;
+mod socket;
+mod sockets;
 mod sql;
 mod streams;
 mod support;

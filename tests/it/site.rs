@@ -244,3 +244,40 @@ impl Actor {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 }
+
+/// Another API over a site's database and clock: the same one after a restart, or one beside it.
+pub(crate) struct Again {
+    pub(crate) presence: Presence,
+    pub(crate) public: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+impl Site {
+    /// Starts an API over what this one stands on; it knows nothing that is not in the database.
+    pub(crate) async fn again(&self) -> Again {
+        let lifecycle = Lifecycle::default();
+        let mut settings = Line::parse_from(["test"]).settings;
+        settings.data_dir = self._data.path().to_owned();
+        let ground = Ground {
+            store: Store::new(self.url.clone()).expect("a store"),
+            secrets: Secrets::of_test([7; 32], SECRET),
+            clock: self.clock.clone(),
+            chance: self.chance.clone(),
+            passwords: self.passwords.clone(),
+        };
+        let tasks = lifecycle.tasks().clone();
+        let api = Api::new(&settings, ground, &tasks).await.expect("an API");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let public = listener.local_addr().expect("an address");
+        tasks.keep("public", http::serve(listener, api.public, tasks.clone()));
+        Again { presence: api.presence, public, lifecycle }
+    }
+}
+
+/// Closes every other connection to a site's database, as a crash of PostgreSQL does.
+pub(crate) async fn close_all_connections(url: &DatabaseUrl) {
+    let mut connection = AsyncPgConnection::establish(url.reveal()).await.expect("PostgreSQL answers");
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    connection.batch_execute(terminate).await.expect("closed");
+}
