@@ -6,7 +6,6 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::channels::lock;
@@ -240,12 +239,6 @@ impl Store {
     }
 }
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    /// The first of the two that is there.
-    fn coalesce(first: Nullable<Timestamptz>, second: Nullable<Timestamptz>) -> Nullable<Timestamptz>;
-}
-
 async fn start(
     connection: &mut AsyncPgConnection,
     new: &NewStream,
@@ -319,8 +312,8 @@ async fn interrupt(
         .filter(streams::state.eq(StreamState::Live))
         .filter(streams::node.eq(&publisher.node))
         .filter(streams::connection.eq(publisher.number))
-        // Everything on the air has a deadline, and each equals itself.
-        .filter(streams::deadline.eq(coalesce(unheard, streams::deadline)));
+        // Every word of a publisher puts its deadline off.
+        .filter(streams::deadline.le(unheard.unwrap_or(DateTime::<Utc>::MAX_UTC)));
     let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
     if diesel::update(live).set(waiting).execute(connection).await? == 0 {
         return Ok(false);
