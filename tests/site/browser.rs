@@ -19,7 +19,8 @@ async fn the_pages_show_what_happens_by_themselves() {
     let site = Site::start(&["--reconnect-window", "4s", "--viewer-ttl", "6s"]).await;
     let streamer = Actor::streamer(&site, "hedy").await;
     let channel = streamer.channel("Hedy tries things", false).await;
-    let describe = "mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { channel { id } } }";
+    let describe =
+        "mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { channel { id } } }";
     let words = json!({"id": channel.id, "topic": "music", "description": "Frequencies, hopping.",
         "defaultStreamName": "An evening of frequencies"});
     streamer.data(describe, json!({"input": words})).await;
