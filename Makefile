@@ -17,6 +17,8 @@ WEB_MADE := -path '*/node_modules/*' -o -path 'web/dist/*' -o -path 'web/src/gra
 WEB_SOURCES := $(shell find web -type f -not \( $(WEB_MADE) \) 2>/dev/null) $(wildcard schema.graphql)
 WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/index.html
+# What the tests need from npm, besides the pages.
+TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
 
 .PHONY: up demo build setup web test test-web test-rust lint lint-web lint-rust clean
 
@@ -35,12 +37,14 @@ setup:
 
 web: $(WEB_BUILT)
 
-$(WEB_INSTALLED): web/package-lock.json
-	@cd web && npm ci --no-audit --no-fund
+$(WEB_INSTALLED) $(TESTS_INSTALLED): %/node_modules/.installed: %/package-lock.json
+	@cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
+# Compressed here once, as well as can be, so that nothing is while serving.
 $(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
 	@cd web && npm run build
+	@find web/dist -type f \( -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.svg' \) -exec gzip -9kf {} +
 	@touch $@
 
 test:
@@ -51,7 +55,7 @@ test:
 test-web: web
 	@cd web && npm test
 
-test-rust: web
+test-rust: web $(TESTS_INSTALLED)
 	@script/with-postgres cargo test --locked
 
 lint: lint-web lint-rust
@@ -69,4 +73,4 @@ lint-rust: web
 # The site's data in .tally stays.
 clean:
 	@cargo clean
-	@rm -rf web/dist web/node_modules
+	@rm -rf web/dist web/node_modules tests/*/node_modules

@@ -105,7 +105,9 @@ impl Graph {
 
     /// Runs a query or a mutation. What goes wrong is in the response.
     pub async fn execute(&self, request: Request, requester: &Requester) -> Response {
+        let document = request.query.clone();
         let mut response = self.schema.execute(self.prepare(request, requester)).await;
+        response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
         if let Some(Value::Object(analysis)) = response.extensions.remove("analyzer")
             && let Some(cost) = analysis.get("complexity")
         {
@@ -116,9 +118,11 @@ impl Graph {
 
     /// Runs any operation as a stream of responses.
     pub fn subscribe(&self, request: Request, requester: &Requester) -> BoxStream<'static, Response> {
+        let document = request.query.clone();
         let responses = self.schema.execute_stream(self.prepare(request, requester));
-        let plain = |mut response: Response| {
+        let plain = move |mut response: Response| {
             response.extensions.remove("analyzer");
+            response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
             response
         };
         responses.map(plain).boxed()

@@ -137,6 +137,7 @@ impl Ingest {
             began = self.store.begin_stream(&new).await?;
         }
         tracing::info!(loc = %channel.loc, outcome = outcome(&began), "a publisher came");
+        metrics::counter!("tally_publishers_total", "outcome" => outcome(&began)).increment(1);
         Ok(match began {
             Began::Started(_) | Began::Resumed(_) | Began::Repeated(_) => {
                 Publish::As(stream_name(channel.loc, channel.protected))

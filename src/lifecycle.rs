@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -79,6 +80,31 @@ impl Tasks {
     /// Cancelled when the process has begun to stop.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stop
+    }
+}
+
+/// Beats for a task that does the same thing again and again: at once, then once a period, until the process stops.
+/// A beat that comes late delays the ones behind it; none are made up for.
+pub struct Pace {
+    interval: Interval,
+    stop: CancellationToken,
+}
+
+impl Pace {
+    /// A beat every `period` until `stop` is cancelled.
+    pub fn new(period: Duration, stop: CancellationToken) -> Self {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { interval, stop }
+    }
+
+    /// Waits for the next beat; false when there is none, since the process stops.
+    pub async fn beat(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            _ = self.interval.tick() => true,
+        }
     }
 }
 

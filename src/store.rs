@@ -4,9 +4,11 @@
 //! Every method is one transaction at the most, so a caller that is dropped half-way leaves nothing half-done.
 
 mod accounts;
+mod channel_lists;
 mod channels;
 mod events;
 mod page;
+mod publishing;
 mod schema;
 mod streams;
 mod topics;
@@ -26,12 +28,14 @@ use futures_util::FutureExt;
 use crate::config::DatabaseUrl;
 
 pub use accounts::{Created, NewUser, SignedIn, User};
-pub use channels::{Channel, ChannelChange, ChannelFilter, ChannelOrder, NewChannel, Removed, Sealed};
+pub use channel_lists::{ChannelFilter, ChannelOrder};
+pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
 pub use events::{Backlog, Event, Position, WakeUps};
 pub use page::{Page, Place, Slice};
+pub use publishing::{Connection, Publishing};
 pub use streams::{Counts, Stream, StreamChange, StreamOrder};
 pub use topics::{NewTopic, Topic};
-pub use transitions::{Began, Connection, EndedStream, NewStream, Publishing, Renewed, Report};
+pub use transitions::{Began, EndedStream, NewStream, Renewed, Report};
 pub use value::{ChannelId, EventKind, Loc, Role, StopReason, StreamId, StreamState, TopicId, UserId};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -77,6 +77,7 @@ impl Api {
             ingest: ingest.clone(),
             playback: playback.clone(),
             store: store.clone(),
+            presence: presence.clone(),
             metrics: Metrics::gather(),
         });
         let graph = Graph::new(GraphParts {

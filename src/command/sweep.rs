@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient::Clock;
-use crate::lifecycle::Failure;
+use crate::lifecycle::{Failure, Pace};
 use crate::store::{Store, StoreError};
 
 const ROUND: Duration = Duration::from_secs(60 * 60);
@@ -21,17 +20,13 @@ const DELETED: TimeDelta = TimeDelta::days(8);
 /// # Errors
 /// Never: what fails is tried again.
 pub async fn run(store: Store, clock: Clock, stop: CancellationToken) -> Result<(), Failure> {
-    let mut round = interval(ROUND);
-    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = round.tick() => {}
-        }
+    let mut pace = Pace::new(ROUND, stop);
+    while pace.beat().await {
         if let Err(error) = forget(&store, &clock).await {
             tracing::warn!(%error, "old events cannot be forgotten");
         }
     }
+    Ok(())
 }
 
 /// One round.

@@ -1,8 +1,9 @@
 //! `tally user`: accounts from the command line, the first of a site's and those of a closed one.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand, ValueEnum};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Place, welcome};
 use crate::ambient::{Chance, Clock};
@@ -12,8 +13,8 @@ use crate::store::Role;
 /// What can be done to accounts.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Makes an account. Its password is the first line of standard input; from a terminal, one is made up and
-    /// printed once.
+    /// Makes an account. Its password is the first line of standard input; when none comes, one is made up and
+    /// printed, this once.
     Create(Account),
     /// Gives an account another role.
     SetRole(Account),
@@ -26,7 +27,7 @@ pub struct Account {
     #[arg(long)]
     handle: String,
     /// Its role.
-    #[arg(long, default_value = "viewer")]
+    #[arg(long, default_value = "viewer", ignore_case = true)]
     role: RoleName,
     #[command(flatten)]
     place: Place,
@@ -76,11 +77,11 @@ impl Account {
         let password = given.clone().unwrap_or_else(|| welcome::random_password(&chance));
         welcome::make_user(&store, &self.handle, self.role.into(), &password, &Clock::system(), &chance)
             .await?;
-        let mut out = std::io::stdout();
-        match given {
-            Some(_) => writeln!(out, "{}", self.handle)?,
-            None => writeln!(out, "{} {password}", self.handle)?,
+        if given.is_none() {
+            // Alone on standard output, so that a script can take it.
+            writeln!(std::io::stdout(), "{password}")?;
         }
+        eprintln!("The account {} is made.", self.handle);
         Ok(())
     }
 
@@ -93,15 +94,18 @@ impl Account {
     }
 }
 
-/// The first line of standard input, unless that is a terminal or empty.
+/// The first line of standard input, unless that is a terminal, empty, or silent.
 fn given_password() -> Result<Option<String>, Failure> {
-    let mut input = std::io::stdin();
-    if input.is_terminal() {
+    let input = std::io::stdin();
+    // A pipe that somebody inherited and nobody writes to must not be waited for for ever.
+    let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let silent = || Ok::<_, Failure>(poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&patience))? == 0);
+    if input.is_terminal() || silent()? {
         return Ok(None);
     }
     let mut text = String::new();
-    input.read_to_string(&mut text)?;
-    match text.lines().next().unwrap_or_default() {
+    input.lock().read_line(&mut text)?;
+    match text.trim_end_matches(['\r', '\n']) {
         "" => Ok(None),
         password if (8..=200).contains(&password.chars().count()) => Ok(Some(password.to_owned())),
         _ => Err("the password must have 8 to 200 characters".into()),

@@ -1,4 +1,4 @@
-//! What a first run needs: the schema, topics, an admin, a demo channel.
+//! What a first run needs: the schema, an admin, a demo channel.
 
 use secrecy::SecretString;
 
@@ -7,29 +7,13 @@ use crate::auth::{Keyring, Passwords, Secrets, StreamKey};
 use crate::config::Settings;
 use crate::lifecycle::Failure;
 use crate::store::{
-    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewTopic, NewUser, Page, Role,
-    Store, TopicId, User, UserId,
+    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewUser, Page, Role, Store,
+    User, UserId,
 };
 
 /// The first admin's handle, and the demo channel's owner.
 const ADMIN: &str = "admin";
 const DEMO: &str = "Demo";
-
-/// What a new site is browsed by; an admin adds, renames and retires.
-const TOPICS: [(&str, &str); 12] = [
-    ("just-chatting", "Just Chatting"),
-    ("games", "Games"),
-    ("music", "Music"),
-    ("art", "Art"),
-    ("software", "Software Development"),
-    ("science", "Science"),
-    ("education", "Education"),
-    ("sports", "Sports"),
-    ("food", "Food and Cooking"),
-    ("travel", "Travel and Outdoors"),
-    ("news", "News and Politics"),
-    ("events", "Talks and Events"),
-];
 
 /// What `up` tells its operator.
 pub struct Welcome {
@@ -39,7 +23,7 @@ pub struct Welcome {
     pub demo_key: String,
 }
 
-/// Runs the migrations, makes the topics, the admin and the demo channel where they are missing.
+/// Runs the migrations, makes the admin and the demo channel where they are missing.
 ///
 /// # Errors
 /// When the database is away or a migration fails.
@@ -50,7 +34,6 @@ pub async fn prepare(settings: &Settings) -> Result<Welcome, Failure> {
     let (admin, password) = match store.user_by_handle(ADMIN).await? {
         Some(admin) => (admin, None),
         None => {
-            seed_topics(&store, &clock, &chance).await?;
             let password = random_password(&chance);
             let admin = make_user(&store, ADMIN, Role::Admin, &password, &clock, &chance).await?;
             (admin, Some(password))
@@ -120,12 +103,6 @@ pub async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
 pub async fn open_key(store: &Store, keyring: &Keyring, channel: ChannelId) -> Result<String, Failure> {
     let sealed = store.sealed_key(channel).await?.ok_or("the channel has no stream key")?;
     Ok(keyring.open(&sealed, channel)?.reveal().to_owned())
-}
-
-async fn seed_topics(store: &Store, clock: &Clock, chance: &Chance) -> Result<(), Failure> {
-    let now = clock.now();
-    let topic = |(slug, name)| NewTopic { id: TopicId(chance.id(now)), slug, name };
-    Ok(store.seed_topics(&TOPICS.map(topic)).await?)
 }
 
 async fn make_demo(

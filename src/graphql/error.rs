@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Error, ErrorExtensions};
+use async_graphql::{Error, ErrorExtensions, ServerError, Value};
 
 use crate::auth::{Denied, NotSealedHere, PasswordError};
 use crate::ingest::IngestError;
@@ -124,5 +124,46 @@ impl From<NotSealedHere> for ApiError {
     fn from(error: NotSealedHere) -> Self {
         tracing::error!(%error, "is this the data directory that the database belongs to?");
         Self::Internal
+    }
+}
+
+/// Says which argument a value was given to that a scalar would not have: the scalar does not know, but its error
+/// tells where in the document the value stands, and an argument's name stands right before that.
+pub(super) fn name_field(error: &mut ServerError, document: &str) {
+    let Some(extensions) = &mut error.extensions else { return };
+    let refused = extensions.get("code") == Some(&Value::from("BAD_USER_INPUT"));
+    if let (true, None, Some(place)) = (refused, extensions.get("field"), error.locations.first()) {
+        let before = document.lines().take(place.line).enumerate().map(|(number, line)| {
+            let whole = number + 1 < place.line;
+            line.chars().take(if whole { usize::MAX } else { place.column - 1 }).collect::<String>()
+        });
+        let before = before.collect::<Vec<_>>().join("\n");
+        // A list's items stand behind its bracket and their commas.
+        let before = before.rsplit_once(':').map_or("", |(before, _)| before).trim_end();
+        let start = before.rfind(|character: char| !character.is_alphanumeric() && character != '_');
+        extensions.set("field", before[start.map_or(0, |start| start + 1)..].to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Pos;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_value_is_named_by_its_argument() {
+        for (document, line, column, field) in [
+            (r#"{ channel(loc: "x") { id } }"#, 1, 16, "loc"),
+            ("query ($l: UUID!) {\n  channel(loc: $l) { id }\n}", 2, 16, "loc"),
+            (r#"subscription { viewerCountChanged(locs: ["é", "x"]) { at } }"#, 1, 47, "locs"),
+        ] {
+            let mut error =
+                Error::new("no").extend_with(|_, extensions| extensions.set("code", "BAD_USER_INPUT"));
+            let mut server_error = error.clone().into_server_error(Pos { line, column });
+            name_field(&mut server_error, document);
+            error = error.extend_with(|_, extensions| extensions.set("field", field));
+            assert_eq!(server_error.extensions, error.extensions, "{document}");
+        }
     }
 }

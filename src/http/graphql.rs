@@ -63,6 +63,7 @@ pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> 
     let milliseconds = public.clock.elapsed().saturating_sub(started).as_millis();
     let status = response.status().as_u16();
     tracing::info!(operation = %line, status, milliseconds, "graphql");
+    metrics::counter!("tally_graphql_requests_total", "status" => status.to_string()).increment(1);
     response
 }
 

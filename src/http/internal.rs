@@ -13,6 +13,7 @@ use axum::routing::get;
 use crate::auth::{Action, Secrets, Viewer};
 use crate::ingest::{self, Ingest, stream_name};
 use crate::media::PlaybackTokens;
+use crate::realtime::Presence;
 use crate::store::{Loc, Store, StoreError, UserId};
 use crate::telemetry::Metrics;
 
@@ -27,6 +28,8 @@ pub struct Internal {
     pub playback: PlaybackTokens,
     /// Channels and users.
     pub store: Store,
+    /// Who watches.
+    pub presence: Presence,
     /// What `/metrics` shows.
     pub metrics: Metrics,
 }
@@ -39,7 +42,7 @@ pub fn internal(state: Internal) -> Router {
         .merge(ingest::routes(state.ingest.clone()))
         .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));
     // Prometheus has no secret to show; the figures hold none.
-    asked_by_nginx.route("/metrics", get(async move || state.metrics.render()))
+    asked_by_nginx.route("/metrics", get(async move || state.figures()))
 }
 
 async fn only_nginx(State(secrets): State<Arc<Secrets>>, request: Request, next: Next) -> Response {
@@ -71,6 +74,14 @@ async fn media_auth(State(state): State<Internal>, headers: HeaderMap) -> Respon
 }
 
 impl Internal {
+    /// Everything counted so far, and how things stand at this moment.
+    fn figures(&self) -> String {
+        let (streams, viewers) = self.presence.size();
+        metrics::gauge!("tally_streams_on_the_air").set(streams);
+        metrics::gauge!("tally_viewers").set(viewers);
+        self.metrics.render()
+    }
+
     async fn directory(&self, token: &str, loc: Loc) -> Result<Option<String>, StoreError> {
         let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
         let Some(channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Carried, Ingest, LEASE, Result, stream_name};
-use crate::lifecycle::Failure;
+use crate::lifecycle::{Failure, Pace};
 use crate::store::{Channel, Connection, EndedStream, Publishing, Removed, StreamId, StreamState};
 
 /// How often deadlines are looked at.
@@ -41,17 +41,13 @@ impl Sweeper {
     /// # Errors
     /// Never: what fails is tried again.
     pub async fn run(mut self, stop: CancellationToken) -> std::result::Result<(), Failure> {
-        let mut tick = interval(SWEEP);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = tick.tick() => {}
-            }
+        let mut pace = Pace::new(SWEEP, stop);
+        while pace.beat().await {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(%error, "streams cannot be swept");
             }
         }
+        Ok(())
     }
 
     /// One round.

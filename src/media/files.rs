@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::ambient::Clock;
-use crate::lifecycle::Failure;
+use crate::lifecycle::{Failure, Pace};
 use crate::realtime::Presence;
 use crate::store::Loc;
 
@@ -80,17 +79,13 @@ impl Janitor {
     /// # Errors
     /// Never: what fails is logged and tried again.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
-        let mut round = interval(ROUND);
-        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = round.tick() => {}
-            }
+        let mut pace = Pace::new(ROUND, stop);
+        while pace.beat().await {
             if let Err(error) = self.work().await {
                 tracing::warn!(%error, "the media directory cannot be tidied");
             }
         }
+        Ok(())
     }
 
     /// One round.

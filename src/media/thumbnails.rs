@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::fs;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
-use crate::lifecycle::{Failure, Tasks};
+use crate::lifecycle::{Failure, Pace, Tasks};
 use crate::realtime::Presence;
 use crate::store::Loc;
 
@@ -47,14 +47,9 @@ impl Thumbnails {
     /// # Errors
     /// Never: a picture that fails is logged, and the next one is taken.
     pub async fn run(self, tasks: Tasks, stop: CancellationToken) -> Result<(), Failure> {
-        let mut round = interval(ROUND);
-        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Pace::new(ROUND, stop.clone());
         let mut rounds = 0_u32;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = round.tick() => {}
-            }
+        while pace.beat().await {
             for loc in self.presence.on_the_air() {
                 let Some(turn) = self.turn(&stop).await else { break };
                 let (files, looped) = (self.files.clone(), rounds.is_multiple_of(ROUNDS_A_LOOP));
@@ -67,6 +62,7 @@ impl Thumbnails {
             }
             rounds = rounds.wrapping_add(1);
         }
+        Ok(())
     }
 
     async fn turn(&self, stop: &CancellationToken) -> Option<tokio::sync::OwnedSemaphorePermit> {

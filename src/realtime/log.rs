@@ -158,6 +158,7 @@ impl Log {
             let events = self.read(self.position(self.seen.load(Ordering::Acquire))).await?;
             let Some(last) = events.last().map(|event| event.number) else { return Ok(()) };
             for event in events {
+                metrics::counter!("tally_events_total", "kind" => event.kind.word()).increment(1);
                 // Nobody listening is no failure.
                 let _ = self.live.send(event);
             }

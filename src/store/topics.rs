@@ -75,20 +75,6 @@ impl Store {
         Created::from_insert(made)
     }
 
-    /// Adds those topics whose slug is not there yet.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn seed_topics(&self, seed: &[NewTopic<'_>]) -> Result<()> {
-        diesel::insert_into(topics::table)
-            .values(seed)
-            .on_conflict(topics::slug)
-            .do_nothing()
-            .execute(&mut self.connection().await?)
-            .await?;
-        Ok(())
-    }
-
     /// Gives a topic another name; its slug stays, since links hold it. `None` when there is no such topic.
     ///
     /// # Errors

@@ -11,18 +11,10 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::channels::lock;
 use super::events::{Happened, append};
+use super::publishing::{Connection, Publishing, publishing_on, publishing_over};
 use super::schema::{channels, streams};
 use super::streams::on_the_air;
 use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
-
-/// One RTMP connection: nginx's `clientid`, which counts from 1 whenever nginx starts, and which nginx it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Connection {
-    /// The media node.
-    pub node: String,
-    /// Its number there.
-    pub number: i64,
-}
 
 /// A publisher that asks to begin on a channel.
 #[derive(Clone, Debug)]
@@ -56,27 +48,6 @@ pub enum Began {
     Held,
     /// The key opens this channel no more.
     Closed,
-}
-
-/// A stream on the air and who publishes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publishing {
-    /// The stream.
-    pub stream: StreamId,
-    /// Its channel.
-    pub channel: ChannelId,
-    /// The channel's address.
-    pub loc: Loc,
-    /// Whether the channel is protected now.
-    pub protected: bool,
-    /// Live or interrupted.
-    pub state: StreamState,
-    /// The publisher's connection; that of the last one while interrupted.
-    pub connection: Connection,
-    /// The nginx worker that was seen to carry it.
-    pub worker: Option<i32>,
-    /// When the lease or the reconnect window ends.
-    pub deadline: DateTime<Utc>,
 }
 
 /// A stream that has just ended.
@@ -228,40 +199,6 @@ impl Store {
             .await
     }
 
-    /// What is on the air on `node`, with its publishers.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn publishing(&self, node: &str) -> Result<Vec<Publishing>> {
-        let found = on_the_air().inner_join(channels::table).filter(streams::node.eq(node));
-        let rows =
-            found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
-        Ok(rows.into_iter().map(Publishing::from).collect())
-    }
-
-    /// The streams whose lease or reconnect window has ended by `now`, the most overdue first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn overdue_streams(&self, now: DateTime<Utc>) -> Result<Vec<Publishing>> {
-        let found = on_the_air().inner_join(channels::table).filter(streams::deadline.le(now));
-        let found = found.order(streams::deadline).limit(500);
-        let rows =
-            found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
-        Ok(rows.into_iter().map(Publishing::from).collect())
-    }
-
-    /// Gives every live stream a lease until at least `until`: used when we were the ones who did not listen.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn extend_leases(&self, until: DateTime<Utc>) -> Result<usize> {
-        let short =
-            streams::table.filter(streams::state.eq(StreamState::Live)).filter(streams::deadline.lt(until));
-        let longer = diesel::update(short).set(streams::deadline.eq(until));
-        Ok(longer.execute(&mut self.connection().await?).await?)
-    }
-
     /// Ends an interrupted stream whose window has closed by `now`. `None` when it is back, or over already.
     ///
     /// # Errors
@@ -289,91 +226,12 @@ impl Store {
             })
             .await
     }
-
-    /// Notes which nginx worker carries a publisher, and what it says is being sent.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn note_publishing(
-        &self,
-        stream: StreamId,
-        carrier: &Connection,
-        worker: i32,
-        media: Option<&serde_json::Value>,
-    ) -> Result<()> {
-        let same = streams::table
-            .find(stream)
-            .filter(streams::node.eq(&carrier.node))
-            .filter(streams::connection.eq(carrier.number))
-            .filter(streams::state.ne(StreamState::Ended));
-        let noted = (streams::worker.eq(worker), media.map(|media| streams::media.eq(media)));
-        diesel::update(same).set(noted).execute(&mut self.connection().await?).await?;
-        Ok(())
-    }
 }
 
 #[diesel::declare_sql_function]
 extern "SQL" {
     /// The first of the two that is there.
     fn coalesce(first: Nullable<Timestamptz>, second: Nullable<Timestamptz>) -> Nullable<Timestamptz>;
-}
-
-type PublishingRow =
-    (StreamId, ChannelId, Loc, bool, StreamState, String, i64, Option<i32>, Option<DateTime<Utc>>);
-
-#[diesel::dsl::auto_type]
-fn publishing_columns() -> _ {
-    (
-        streams::id,
-        streams::channel_id,
-        streams::loc,
-        channels::protected,
-        streams::state,
-        streams::node,
-        streams::connection,
-        streams::worker,
-        streams::deadline,
-    )
-}
-
-impl From<PublishingRow> for Publishing {
-    fn from(row: PublishingRow) -> Self {
-        let (stream, channel, loc, protected, state, node, number, worker, deadline) = row;
-        // A table constraint holds that whatever is on the air has a deadline.
-        let deadline = deadline.unwrap_or_default();
-        let connection = Connection { node, number };
-        Self { stream, channel, loc, protected, state, connection, worker, deadline }
-    }
-}
-
-/// What is on the air on a channel whose row the caller has locked.
-async fn publishing_on(
-    connection: &mut AsyncPgConnection,
-    channel: ChannelId,
-) -> QueryResult<Option<Publishing>> {
-    let locked = on_the_air().filter(streams::channel_id.eq(channel)).select(streams::id).for_no_key_update();
-    let Some(id) = locked.first::<StreamId>(connection).await.optional()? else { return Ok(None) };
-    let found =
-        streams::table.inner_join(channels::table).filter(streams::id.eq(id)).select(publishing_columns());
-    found.first::<PublishingRow>(connection).await.map(Publishing::from).map(Some)
-}
-
-/// The stream on the air that comes over a connection with that key. Nothing is locked.
-async fn publishing_over(
-    connection: &mut AsyncPgConnection,
-    publisher: &Connection,
-    key_hash: &[u8],
-) -> QueryResult<Option<StreamId>> {
-    streams::table
-        .inner_join(channels::table)
-        .filter(streams::state.ne(StreamState::Ended))
-        .filter(streams::node.eq(&publisher.node))
-        .filter(streams::connection.eq(publisher.number))
-        .filter(channels::key_hash.eq(key_hash))
-        .select(streams::id)
-        .first(connection)
-        .await
-        .optional()
 }
 
 async fn start(

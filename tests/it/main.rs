@@ -1,5 +1,6 @@
 //! The tests that need more than one part of the crate: one binary, one file per story.
 
+mod against_the_library;
 mod audits;
 mod events;
 mod hostile;

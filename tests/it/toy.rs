@@ -38,6 +38,12 @@ impl Toy {
         serde_json::to_string(&response).map_or(0, |text| text.len())
     }
 
+    /// The same graph behind the library's own HTTP layer.
+    pub(crate) fn behind_the_library(&self) -> axum::Router {
+        let executor = async_graphql_axum::GraphQL::new(self.schema.clone());
+        axum::Router::new().route_service("/graphql", executor)
+    }
+
     pub(crate) fn unready(reason: &str) -> Self {
         Self { unready: Some(reason.to_owned()), ..Self::default() }
     }

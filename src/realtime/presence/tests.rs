@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use chrono::DateTime;
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -3,9 +3,10 @@ const LOC = '00000000-0000-4000-8000-000000000000'
 /** The tabs that a first visit opens: the documents that somebody new most likely wants to try. */
 export const examples = [
   {
-    query: `# Who is live, the most watched first (Ctrl-Enter runs it).
-# Give eventCursor to streamEvents(after:) in the third
-# tab, and nothing that happens in between is missed.
+    query: `# Who is live, the most watched first
+# (Ctrl-Enter runs it). Give eventCursor to
+# streamEvents(after:) in the third tab, and
+# nothing that happens in between is missed.
 query LiveStreams {
   liveStreams(first: 20, orderBy: MOST_WATCHED_NOW) {
     nodes {
@@ -36,11 +37,13 @@ query LiveStreams {
 `,
   },
   {
-    query: `# A channel of your own, with what to paste into OBS
-# (Settings, Stream, Custom). Only streamers may have one:
-#   1. Put handle and password into the variables below,
-#      and run SignIn.
-#   2. Copy the token of the answer into the Headers tab:
+    query: `# A channel of your own, with what to paste
+# into OBS (Settings, Stream, Custom). Only
+# streamers may have one:
+#   1. Put handle and password into the
+#      variables below, and run SignIn.
+#   2. Copy the token of the answer into the
+#      Headers tab:
 #        { "Authorization": "Bearer TOKEN" }
 #   3. Run CreateChannel.
 # Headers count for subscriptions too: they travel in
@@ -51,7 +54,8 @@ mutation CreateChannel($channel: CreateChannelInput!) {
       id
       loc
       name
-      # The stream key is a secret: whoever has it can broadcast as you.
+      # Whoever has the key can broadcast
+      # as you: keep it secret.
       ingest {
         serverUrl
         streamKey
@@ -81,10 +85,11 @@ mutation SignIn($signIn: SignInInput!) {
     ),
   },
   {
-    query: `# Every start, stop and change of a stream, as it
-# happens: run it, then start OBS. With "after" (an
-# event's cursor, or an eventCursor) it first gives every
-# event since. loc: or topic: follow one channel or topic.
+    query: `# Every start, stop and change of a stream, as
+# it happens: run it, then start OBS. With
+# "after" (an event's cursor, or an eventCursor)
+# it first gives every event since. loc: or
+# topic: follow one channel or topic.
 subscription StreamEvents($after: String) {
   streamEvents(after: $after) {
     __typename
@@ -108,9 +113,10 @@ subscription StreamEvents($after: String) {
     variables: JSON.stringify({ after: null }, null, 2),
   },
   {
-    query: `# How many people watch: the present figure at once, then
-# each change. The variables name 1 to 100 channels by
-# loc; the first tab lists those that are live.
+    query: `# How many people watch: the present figure at
+# once, then each change. The variables name 1
+# to 100 channels by loc; the first tab lists
+# those that are live.
 subscription ViewerCount($locs: [UUID!]!) {
   viewerCountChanged(locs: $locs) {
     loc

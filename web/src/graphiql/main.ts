@@ -3,6 +3,7 @@ import 'graphiql/style.css'
 import './page.css'
 import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit'
 import { GraphiQL } from 'graphiql'
+import { Kind, parse, type DocumentNode } from 'graphql'
 import { createClient, type Client } from 'graphql-ws'
 import { createElement } from 'react'
 import { createRoot } from 'react-dom/client'
@@ -38,17 +39,36 @@ const socketFor = (() => {
   }
 })()
 
-const fetcher: Fetcher = (params, options) => {
+/**
+ * GraphiQL learns a moment after a tab was switched, or a document edited, what operations it holds.
+ * Run before that, it names one of the other tab and takes a subscription for a query.
+ */
+const asWritten: Fetcher = (params, options) => {
   const send = createGraphiQLFetcher({
     url: endpoint.href,
     wsClient: socketFor((options?.headers ?? {}) as Headers),
   })
-  return send(params, options)
+  const document = parsed(params.query)
+  if (!document) return send(params, options)
+  const operations = document.definitions.filter((it) => it.kind === Kind.OPERATION_DEFINITION)
+  const known = operations.some((it) => it.name?.value === params.operationName)
+  const only = operations.length === 1 ? operations[0]?.name?.value : undefined
+  const operationName = known ? params.operationName : only
+  return send({ ...params, operationName }, { ...options, documentAST: document })
+}
+
+/** What cannot be parsed is for the server to refuse. */
+function parsed(query: string): DocumentNode | undefined {
+  try {
+    return parse(query)
+  } catch {
+    return undefined
+  }
 }
 
 createRoot(document.getElementById('graphiql')!).render(
   createElement(GraphiQL, {
-    fetcher,
+    fetcher: asWritten,
     defaultTabs: examples,
     defaultEditorToolsVisibility: 'variables',
     // A token in localStorage outlives its tab; whoever wants that can switch it on.

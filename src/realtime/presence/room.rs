@@ -1,0 +1,246 @@
+//! The rooms of presence, one a channel, by shards that each have a lock of their own.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use crate::store::{ChannelId, Counts, Loc, StreamId};
+
+/// The audience of a channel at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// Sessions now; 0 off the air.
+    pub current: i32,
+    /// Sessions of the present or the last stream so far.
+    pub total: i64,
+    /// As of when.
+    pub at: DateTime<Utc>,
+}
+
+/// Some of the channels, and a wheel of seconds that says which sessions to look at when.
+#[derive(Default)]
+pub(super) struct Shard {
+    rooms: HashMap<Loc, Room>,
+    wheel: HashMap<u64, Vec<(Loc, u64)>>,
+    /// The second up to which the wheel has been turned.
+    turned: u64,
+    changed: Vec<Loc>,
+}
+
+struct Room {
+    on_the_air: Option<(StreamId, ChannelId)>,
+    /// Every session of this stream, by the fingerprint of its key: when it expires, in milliseconds of the
+    /// clock; 0 when it is gone, kept because one that comes back is no new session.
+    sessions: HashMap<u64, u64>,
+    counts: Counts,
+    /// Sessions that were counted before a crash and have not come back yet, and until when they may.
+    awaited: i32,
+    awaited_until: u64,
+    changed: bool,
+    unsaved: bool,
+    audience: watch::Sender<Audience>,
+}
+
+fn second_after(millis: u64) -> u64 {
+    millis / 1000 + 1
+}
+
+impl Shard {
+    /// How many streams are on the air here, and how many sessions watch them.
+    pub(super) fn size(&self) -> (u32, i32) {
+        let on_the_air = self.rooms.values().filter(|room| room.on_the_air.is_some());
+        on_the_air.fold((0, 0), |(streams, viewers), room| (streams + 1, viewers + room.counts.current))
+    }
+
+    /// Opens a room for a stream with the figures known of it, sessions of which are awaited until `until`.
+    pub(super) fn open(
+        &mut self,
+        loc: Loc,
+        on_the_air: (StreamId, ChannelId),
+        counts: Counts,
+        until: u64,
+        at: DateTime<Utc>,
+    ) {
+        let room = self.rooms.entry(loc).or_insert_with(|| Room::new(at));
+        if room.on_the_air != Some(on_the_air) {
+            room.on_the_air = Some(on_the_air);
+            room.sessions = HashMap::new();
+            room.counts = counts;
+            room.awaited = counts.current;
+            room.awaited_until = until;
+            room.publish(at);
+            self.note(loc);
+        }
+    }
+
+    /// Sends everybody out, if it is that stream that the room is open for.
+    pub(super) fn close(&mut self, loc: Loc, stream: StreamId) {
+        let Some(room) = self.rooms.get_mut(&loc) else { return };
+        if room.on_the_air.is_some_and(|(open, _)| open == stream) {
+            room.on_the_air = None;
+            room.sessions = HashMap::new();
+            room.awaited = 0;
+            room.counts.current = 0;
+            self.note(loc);
+        }
+    }
+
+    /// The session `key` is here until `expiry`, in an open room.
+    pub(super) fn touch(&mut self, loc: Loc, key: u64, expiry: u64) {
+        let Some(room) = self.rooms.get_mut(&loc).filter(|room| room.on_the_air.is_some()) else { return };
+        match room.sessions.get_mut(&key) {
+            Some(expires) if *expires > 0 => *expires = expiry,
+            known => {
+                let returns = known.is_some();
+                room.sessions.insert(key, expiry);
+                room.join(returns);
+                self.note(loc);
+                self.wheel.entry(second_after(expiry)).or_default().push((loc, key));
+            }
+        }
+    }
+
+    /// The session `key` goes.
+    pub(super) fn leave(&mut self, loc: Loc, key: u64) {
+        let Some(room) = self.rooms.get_mut(&loc) else { return };
+        if room.sessions.get_mut(&key).is_some_and(|expires| std::mem::take(expires) > 0) {
+            room.counts.current -= 1;
+            self.note(loc);
+        }
+    }
+
+    /// What a room is open for, and its figures.
+    pub(super) fn counts(&self, loc: Loc) -> Option<(StreamId, ChannelId, Counts)> {
+        let room = self.rooms.get(&loc)?;
+        room.on_the_air.map(|(stream, channel)| (stream, channel, room.counts))
+    }
+
+    /// The rooms that are open.
+    pub(super) fn on_the_air(&self) -> Vec<Loc> {
+        let open = self.rooms.iter().filter(|(_, room)| room.on_the_air.is_some());
+        open.map(|(loc, _)| *loc).collect()
+    }
+
+    /// See [`super::Presence::watch`].
+    pub(super) fn watch(&mut self, loc: Loc, at: DateTime<Utc>) -> watch::Receiver<Audience> {
+        let room = self.rooms.entry(loc).or_insert_with(|| Room::new(at));
+        // As it was published last: news waits for the tick, however many come to watch before it.
+        let mut audience = room.audience.subscribe();
+        audience.mark_changed();
+        audience
+    }
+
+    /// Lets go of the sessions whose time is over and publishes what has changed.
+    pub(super) fn publish(&mut self, now: u64, at: DateTime<Utc>) {
+        self.expire(now);
+        for loc in std::mem::take(&mut self.changed) {
+            if let Some(room) = self.rooms.get_mut(&loc) {
+                room.publish(at);
+            }
+        }
+    }
+
+    /// Hands out what has changed since the last time, and forgets rooms that nobody needs.
+    pub(super) fn take_unsaved(&mut self) -> Vec<(StreamId, ChannelId, Counts)> {
+        self.rooms.retain(|_, room| room.unsaved || room.on_the_air.is_some() || room.is_watched());
+        let changed = self.rooms.values_mut().filter_map(|room| {
+            let unsaved = std::mem::take(&mut room.unsaved);
+            room.on_the_air.filter(|_| unsaved).map(|(stream, channel)| (stream, channel, room.counts))
+        });
+        changed.collect()
+    }
+
+    pub(super) fn mark_all_unsaved(&mut self) {
+        self.rooms.values_mut().for_each(|room| room.unsaved = true);
+    }
+
+    fn note(&mut self, loc: Loc) {
+        if let Some(room) = self.rooms.get_mut(&loc) {
+            room.unsaved = true;
+            if !std::mem::replace(&mut room.changed, true) {
+                self.changed.push(loc);
+            }
+        }
+    }
+
+    /// Turns the wheel to `now`. A session that was touched meanwhile is put where it will expire instead.
+    fn expire(&mut self, now: u64) {
+        let second = now / 1000;
+        if self.wheel.is_empty() {
+            self.turned = second;
+        }
+        while self.turned < second {
+            self.turned += 1;
+            for (loc, key) in self.wheel.remove(&self.turned).unwrap_or_default() {
+                let Some(room) = self.rooms.get_mut(&loc) else { continue };
+                match room.sessions.get_mut(&key) {
+                    Some(expires) if *expires > now => {
+                        let later = second_after(*expires);
+                        self.wheel.entry(later).or_default().push((loc, key));
+                    }
+                    Some(expires) if *expires > 0 => {
+                        *expires = 0;
+                        room.counts.current -= 1;
+                        self.note(loc);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let over: Vec<Loc> =
+            self.rooms.iter_mut().filter_map(|(loc, room)| room.give_up(now).then_some(*loc)).collect();
+        over.into_iter().for_each(|loc| self.note(loc));
+    }
+}
+
+impl Room {
+    fn new(at: DateTime<Utc>) -> Self {
+        Self {
+            on_the_air: None,
+            sessions: HashMap::new(),
+            counts: Counts::default(),
+            awaited: 0,
+            awaited_until: 0,
+            changed: false,
+            unsaved: false,
+            audience: watch::channel(Audience { current: 0, total: 0, at }).0,
+        }
+    }
+
+    /// Counts one more session, unless it was counted before a crash.
+    fn join(&mut self, returns: bool) {
+        if self.awaited > 0 && !returns {
+            self.awaited -= 1;
+            return;
+        }
+        self.counts.current += 1;
+        self.counts.peak = self.counts.peak.max(self.counts.current);
+        self.counts.total += i64::from(!returns);
+    }
+
+    /// Waits no longer for sessions from before a crash; whether that changes the count.
+    fn give_up(&mut self, now: u64) -> bool {
+        let over = self.awaited > 0 && self.awaited_until <= now;
+        if over {
+            self.counts.current -= std::mem::take(&mut self.awaited);
+        }
+        over
+    }
+
+    fn publish(&mut self, at: DateTime<Utc>) {
+        self.changed = false;
+        let Counts { current, total, .. } = self.counts;
+        self.audience.send_if_modified(|audience| {
+            let news = (audience.current, audience.total) != (current, total);
+            if news {
+                *audience = Audience { current, total, at };
+            }
+            news
+        });
+    }
+
+    fn is_watched(&self) -> bool {
+        self.audience.receiver_count() > 0
+    }
+}

@@ -1,0 +1,229 @@
+// The site's pages in a real browser while somebody broadcasts: what a visitor sees must become true by itself.
+//
+//   TALLY_URL=http://127.0.0.1:8080 TALLY_RTMP_URL=rtmp://127.0.0.1:1935/live TALLY_LOC=… TALLY_STREAM_KEY=… \
+//     [TALLY_SCREENSHOTS=DIR] [TALLY_BROWSER=/usr/bin/chromium] node run.mjs
+//
+// Nobody may be live when it starts. It ends with 0 when all is well, and says what is not.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+
+const need = (name) => process.env[name] ?? assert.fail(`${name} is not set`);
+const site = need('TALLY_URL').replace(/\/$/, '');
+const [rtmp, loc, key] = ['TALLY_RTMP_URL', 'TALLY_LOC', 'TALLY_STREAM_KEY'].map(need);
+const screenshots = process.env.TALLY_SCREENSHOTS;
+const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const executablePath = process.env.TALLY_BROWSER ?? browsers.find(existsSync);
+if (screenshots) mkdirSync(screenshots, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath,
+  args: [
+    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking',
+    '--disable-component-update --disable-sync --disable-dev-shm-usage',
+  ].flatMap((some) => some.split(' ')),
+});
+
+/** What no page may do, seen on any of them. */
+const complaints = [];
+
+async function open(path, options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    colorScheme: 'dark',
+    ...options,
+  });
+  const page = await context.newPage();
+  const complain = (what) => complaints.push(`${path}: ${what}`);
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) => {
+      console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}`);
+    });
+  });
+  page.on('console', (message) => {
+    if (message.type() !== 'error') return;
+    // A playlist that is not there yet is asked for until it is; browsers call each 404 an error.
+    const { url } = message.location();
+    if (/\b404\b/.test(message.text()) && /\/live\/.*index\.m3u8$/.test(url)) return;
+    complain(`console: ${message.text()} (${url})`);
+  });
+  page.on('pageerror', (error) => complain(`uncaught: ${error.stack}`));
+  const elsewhere = (url) => /^(http|ws)s?:/.test(url) && new URL(url).host !== new URL(site).host;
+  context.on('request', (request) => elsewhere(request.url()) && complain(`asks ${request.url()}`));
+  page.on('websocket', (socket) => elsewhere(socket.url()) && complain(`connects to ${socket.url()}`));
+  await page.goto(site + path);
+  return page;
+}
+
+async function picture(page, name) {
+  if (screenshots) await page.screenshot({ path: join(screenshots, `${name}.png`) });
+}
+
+let ffmpeg;
+function broadcast() {
+  ffmpeg = spawn(
+    'ffmpeg',
+    [
+      '-nostdin -loglevel fatal -re -f lavfi -i testsrc2=size=640x360:rate=30',
+      '-f lavfi -i sine=frequency=440:sample_rate=44100',
+      '-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -r 30 -g 30 -keyint_min 30',
+      '-sc_threshold 0 -b:v 500k -c:a aac -b:a 64k -f flv',
+    ]
+      .flatMap((some) => some.split(' '))
+      .concat(`${rtmp}/${key}`),
+    { stdio: 'ignore' },
+  );
+}
+
+const stories = {
+  async 'the front page says that nobody is live'() {
+    const page = (pages.home = await open('/'));
+    await page.locator('[data-test=empty]').waitFor();
+    await picture(page, 'home-empty');
+    const phone = await open('/', { viewport: { width: 390, height: 844 }, colorScheme: 'light' });
+    await phone.locator('[data-test=empty]').waitFor();
+    await picture(phone, 'home-empty-phone-light');
+    await phone.context().close();
+  },
+
+  async 'a channel off the air says so'() {
+    const page = (pages.view = await open(`/view/${loc}/`));
+    await page.locator('[data-phase=off]').waitFor();
+    await picture(page, 'view-off');
+  },
+
+  async 'GraphiQL waits for events'() {
+    const page = (pages.graphiql = await open('/graphiql'));
+    await page.locator('.graphiql-query-editor .view-lines').waitFor({ timeout: 30_000 });
+    await picture(page, 'graphiql');
+    // Whatever its tabs are called, the one about stream events is among them.
+    await page.locator('.graphiql-tab', { hasText: 'StreamEvents' }).click();
+    await page.locator('.graphiql-query-editor', { hasText: 'streamEvents' }).waitFor();
+    await page.locator('.graphiql-execute-button').click();
+    // The button turns into one that stops.
+    await page.locator('.graphiql-execute-button[aria-label^=Stop]').waitFor();
+    await sleep(1_000);
+  },
+
+  async 'a broadcast begins, and everything open shows it by itself'() {
+    broadcast();
+    const { home, view, graphiql } = pages;
+    await response(graphiql, 'StreamStarted');
+    await picture(graphiql, 'graphiql-event');
+    await home.locator(`[data-test=stream-card][data-loc="${loc}"]`).waitFor();
+    await view.locator('[data-phase=live]').waitFor();
+  },
+
+  async 'the picture moves'() {
+    const { view } = pages;
+    await untilPicture(view);
+    const look = () =>
+      view.evaluate(() => {
+        const video = document.querySelector('video');
+        return { at: video.currentTime, width: video.videoWidth, src: video.currentSrc };
+      });
+    const before = await look();
+    await sleep(3_000);
+    const after = await look();
+    assert.ok(after.width > 0, 'there is a picture');
+    assert.ok(after.at - before.at > 1.5, `it moves: from ${before.at} to ${after.at} in 3 s`);
+    assert.match(after.src, /^blob:/, "the player's own engine plays");
+  },
+
+  async 'one viewer is counted, on both pages'() {
+    for (const page of [pages.view, pages.home]) {
+      await page.locator('[data-test=viewers]', { hasText: /^1$/ }).waitFor();
+    }
+    await picture(pages.view, 'view-live');
+    const phone = await open(`/view/${loc}/`, { viewport: { width: 390, height: 844 }, colorScheme: 'light' });
+    await untilPicture(phone);
+    await picture(phone, 'view-live-phone-light');
+    await pages.view.locator('[data-test=viewers]', { hasText: /^2$/ }).waitFor();
+    await phone.context().close();
+  },
+
+  async 'the card shows a picture of the broadcast'() {
+    const real = async () => {
+      const at = (path) => fetch(site + path).then((answer) => answer.arrayBuffer());
+      const [shown, placeholder] = await Promise.all(
+        [loc, 'placeholder'].map((name) => at(`/stream-thumb/${name}.png`)),
+      );
+      return Buffer.compare(Buffer.from(shown), Buffer.from(placeholder)) !== 0;
+    };
+    for (let tries = 0; !(await real()); tries++) {
+      assert.ok(tries < 40, 'no picture is taken');
+      await sleep(500);
+    }
+    const page = await open('/');
+    const card = page.locator(`[data-test=stream-card][data-loc="${loc}"]`);
+    await card.waitFor();
+    await page.waitForFunction(() => document.querySelector('.card-picture img')?.naturalWidth > 0);
+    await picture(page, 'home-live');
+    await card.hover();
+    await page.waitForFunction(() => document.querySelectorAll('.card-picture img')[1]?.naturalWidth > 0);
+    await picture(page, 'home-live-hover');
+    await card.locator('a').click();
+    await page.locator('[data-phase=live]').waitFor();
+    await page.context().close();
+  },
+
+  async 'the broadcast ends, and everything open shows that by itself'() {
+    ffmpeg.kill('SIGINT');
+    const { home, view, graphiql } = pages;
+    await view.locator('[data-phase=interrupted]').waitFor();
+    await picture(view, 'view-interrupted');
+    await response(graphiql, 'StreamStopped');
+    await home.locator('[data-test=stream-card]').waitFor({ state: 'detached' });
+    await home.locator('[data-test=empty]').waitFor();
+    await view.locator('[data-phase=off]').waitFor();
+    await view.locator('[data-test=viewers]', { hasText: /^0$/ }).waitFor();
+    await picture(view, 'view-ended');
+  },
+
+  async 'an address that leads nowhere says so'() {
+    const page = await open('/view/00000000-0000-4000-8000-000000000000/');
+    await page.locator('[data-test=not-found]').waitFor();
+    await picture(page, 'not-found');
+  },
+
+  async 'no page asks elsewhere, breaks its policy or complains'() {
+    assert.deepEqual(complaints, []);
+  },
+};
+
+/** Waits until GraphiQL's answer holds that word. */
+async function response(page, word) {
+  const pane = page.locator('.graphiql-response');
+  await pane.filter({ hasText: word }).waitFor({ timeout: 30_000 });
+}
+
+/** Waits until the player shows a picture, and nothing says any more that it is starting. */
+async function untilPicture(page) {
+  const shown = () => {
+    const video = document.querySelector('video');
+    return video?.currentTime > 0 && video.readyState >= 3 && !video.seeking && !video.paused;
+  };
+  await page.waitForFunction(shown, null, { timeout: 30_000 });
+  await page.getByText('Starting…').waitFor({ state: 'detached' });
+}
+
+const pages = {};
+let failed = false;
+for (const [story, tell] of Object.entries(stories)) {
+  try {
+    await tell();
+    console.log(`ok      ${story}`);
+  } catch (error) {
+    failed = true;
+    console.log(`FAILED  ${story}\n${error.stack}`);
+    for (const [name, page] of Object.entries(pages)) await picture(page, `failed-${name}`);
+    break;
+  }
+}
+if (failed) complaints.forEach((complaint) => console.log(complaint));
+ffmpeg?.kill('SIGKILL');
+await browser.close();
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,24 @@
+//! The whole site from outside: the real program with its nginx and PostgreSQL, real broadcasts by ffmpeg, a real
+//! browser. Each story has a site of its own; two are told at a time, since a machine may have no more cores.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is tested here lives by the machine's own clock, and tests own no lifecycle"
+)]
+
+mod browser;
+mod commands;
+mod crashes;
+mod demo;
+mod journey;
+mod protected;
+mod support;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// A story's turn, held to its end.
+async fn turn() -> SemaphorePermit<'static> {
+    TURNS.acquire().await.expect("it is never closed")
+}
