@@ -116,10 +116,10 @@ impl Shard {
         room.on_the_air.map(|(stream, channel)| (stream, channel, room.counts))
     }
 
-    /// The rooms that are open, and how many are in each.
-    pub(super) fn on_the_air(&self) -> Vec<(Loc, i32)> {
+    /// The rooms that are open.
+    pub(super) fn on_the_air(&self) -> Vec<Loc> {
         let open = self.rooms.iter().filter(|(_, room)| room.on_the_air.is_some());
-        open.map(|(loc, room)| (*loc, room.counts.current)).collect()
+        open.map(|(loc, _)| *loc).collect()
     }
 
     /// See [`super::Presence::watch`].
