@@ -3,6 +3,7 @@
 //! hints: leases and the reconciler are what makes it true.
 
 mod callback;
+mod crowd;
 mod door;
 mod nginx;
 mod reconcile;
@@ -11,13 +12,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::crowd::Crowd;
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
-    Began, Channel, ChannelId, Connection, EndedStream, Loc, NewStream, Publishing, Removed, Renewed, Report,
-    Sealed, StopReason, Store, StoreError, StreamId,
+    Began, Channel, ChannelId, Connection, EndedStream, Loc, Publishing, Removed, Renewed, Report, Sealed,
+    StopReason, Store, StoreError,
 };
 
 pub use callback::Callback;
@@ -43,6 +45,7 @@ pub struct Ingest {
     clock: Clock,
     chance: Chance,
     tasks: Tasks,
+    crowd: Crowd,
     window: Duration,
 }
 
@@ -111,7 +114,8 @@ impl Ingest {
     /// Puts the parts together; the sweeper is started apart.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
-        Self { store, presence, keyring, nginx, clock, chance, tasks, window: reconnect_window }
+        let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), &tasks);
+        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, window: reconnect_window }
     }
 
     /// A publisher comes with a key.
@@ -120,27 +124,22 @@ impl Ingest {
     /// When the database fails; then nobody may publish.
     pub async fn publish(&self, connection: Connection, name: &[u8]) -> Result<Publish> {
         let Some(key_hash) = self.key_hash(name) else { return Ok(Publish::Refused(Why::Key)) };
-        let Some((channel, owner)) = self.store.channel_of_key(&key_hash).await? else {
-            return Ok(Publish::Refused(Why::Key));
-        };
-        if Viewer::User(owner).may(Action::Publish(&channel)).is_err() {
-            return Ok(Publish::Refused(Why::Owner));
-        }
-        let now = self.clock.now();
-        let id = StreamId(self.chance.id(now));
-        let new = NewStream { id, channel: channel.id, connection, key_hash, now, lease_until: now + LEASE };
-        let mut began = self.store.begin_stream(&new).await?;
-        if let Began::Busy(incumbent) = &began
+        let mut began = self.crowd.begin(&connection, &key_hash).await?;
+        if let Ok((_, Began::Busy(incumbent))) = &began
             && self.is_gone(incumbent).await
         {
             self.interrupt_silent(incumbent).await?;
-            began = self.store.begin_stream(&new).await?;
+            began = self.crowd.begin(&connection, &key_hash).await?;
         }
-        tracing::info!(loc = %channel.loc, outcome = outcome(&began), "a publisher came");
+        let (loc, began) = match began {
+            Ok(began) => began,
+            Err(why) => return Ok(Publish::Refused(why)),
+        };
+        tracing::info!(%loc, outcome = outcome(&began), "a publisher came");
         metrics::counter!("tally_publishers_total", "outcome" => outcome(&began)).increment(1);
         Ok(match began {
             Began::Started(it) | Began::Resumed(it) | Began::Repeated(it) => {
-                Publish::As(channel.loc.stream_name(it.protected))
+                Publish::As(loc.stream_name(it.protected))
             }
             Began::Busy(_) => Publish::Refused(Why::Busy),
             Began::Held => Publish::Refused(Why::Held),

@@ -1,5 +1,7 @@
 //! Channels: made, changed, found; their stream keys. How they are listed is in [`super::channel_lists`].
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -288,17 +290,18 @@ impl Store {
         Ok(found.load(&mut self.connection().await?).await?)
     }
 
-    /// The channel that a key opens, and its owner.
+    /// The channels that keys open, and their owners, by the hashes of the keys.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn channel_of_key(&self, key_hash: &[u8]) -> Result<Option<(Channel, User)>> {
+    pub async fn channels_of_keys(&self, key_hashes: &[&[u8]]) -> Result<HashMap<Vec<u8>, (Channel, User)>> {
         let found = channels::table
             .inner_join(users::table)
-            .filter(channels::key_hash.eq(key_hash))
+            .filter(channels::key_hash.eq_any(key_hashes))
             .filter(channels::deleted_at.is_null())
-            .select((Channel::as_select(), User::as_select()));
-        Ok(found.first(&mut self.connection().await?).await.optional()?)
+            .select((channels::key_hash.assume_not_null(), Channel::as_select(), User::as_select()));
+        let rows = found.load::<(Vec<u8>, Channel, User)>(&mut self.connection().await?).await?;
+        Ok(rows.into_iter().map(|(hash, channel, owner)| (hash, (channel, owner))).collect())
     }
 
     /// A channel's key as it is kept.

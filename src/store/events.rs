@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::max;
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::{StreamExt, pin_mut};
 use uuid::Uuid;
@@ -65,20 +65,30 @@ pub(super) struct Happened {
 
 /// One statement and so one round trip: the log's row is locked from here to the commit, and everybody else who
 /// appends waits for it.
-const APPEND: &str = "WITH place AS (UPDATE event_log SET last = last + 1 RETURNING last) \
-    INSERT INTO events (number, at, kind, stream_id, channel_id, loc, topic_id, reason) \
-    SELECT last, $1, $2, $3, $4, $5, $6, $7 FROM place RETURNING pg_notify('tally_events', '')";
+const APPEND: &str = "WITH happened AS (
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY
+            AS happened (at, kind, stream_id, channel_id, loc, topic_id, reason, place)
+    ), log AS (
+        UPDATE event_log SET last = last + (SELECT count(*) FROM happened)
+        RETURNING last - (SELECT count(*) FROM happened) AS before
+    )
+    INSERT INTO events (number, at, kind, stream_id, channel_id, loc, topic_id, reason)
+    SELECT before + place, at, kind, stream_id, channel_id, loc, topic_id, reason FROM happened, log
+    RETURNING pg_notify('tally_events', '')";
 
-/// Appends to the log, as the last thing before the commit.
-pub(super) async fn append(connection: &mut AsyncPgConnection, happened: Happened) -> QueryResult<()> {
+/// Appends to the log in this order, as the last thing before the commit.
+pub(super) async fn append(connection: &mut AsyncPgConnection, happened: &[Happened]) -> QueryResult<()> {
+    fn column<T>(happened: &[Happened], of: impl Fn(&Happened) -> T) -> Vec<T> {
+        happened.iter().map(of).collect()
+    }
     let appended = diesel::sql_query(APPEND)
-        .bind::<Timestamptz, _>(happened.at)
-        .bind::<Text, _>(happened.kind)
-        .bind::<SqlUuid, _>(happened.stream_id)
-        .bind::<SqlUuid, _>(happened.channel_id)
-        .bind::<SqlUuid, _>(happened.loc)
-        .bind::<Nullable<SqlUuid>, _>(happened.topic_id)
-        .bind::<Nullable<Text>, _>(happened.reason);
+        .bind::<Array<Timestamptz>, _>(column(happened, |it| it.at))
+        .bind::<Array<Text>, _>(column(happened, |it| it.kind))
+        .bind::<Array<SqlUuid>, _>(column(happened, |it| it.stream_id))
+        .bind::<Array<SqlUuid>, _>(column(happened, |it| it.channel_id))
+        .bind::<Array<SqlUuid>, _>(column(happened, |it| it.loc))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(happened, |it| it.topic_id))
+        .bind::<Array<Nullable<Text>>, _>(column(happened, |it| it.reason));
     appended.execute(connection).await.map(drop)
 }
 

@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn publishing(&self, node: &str) -> Result<Vec<Publishing>> {
-        let found = on_the_air().inner_join(channels::table).filter(streams::node.eq(node));
+        let found = on_the_air().filter(streams::node.eq(node));
         let rows =
             found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
         Ok(rows.into_iter().map(Publishing::from).collect())
@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn overdue_streams(&self, now: DateTime<Utc>) -> Result<Vec<Publishing>> {
-        let found = on_the_air().inner_join(channels::table).filter(streams::deadline.le(now));
+        let found = on_the_air().filter(streams::deadline.le(now));
         let found = found.order(streams::deadline).limit(500);
         let rows =
             found.select(publishing_columns()).load::<PublishingRow>(&mut self.connection().await?).await?;
@@ -124,16 +124,14 @@ impl From<PublishingRow> for Publishing {
     }
 }
 
-/// What is on the air on a channel whose row the caller has locked.
+/// What is on the air on channels whose rows the caller has locked; it is locked with them.
 pub(super) async fn publishing_on(
     connection: &mut AsyncPgConnection,
-    channel: ChannelId,
-) -> QueryResult<Option<Publishing>> {
-    let locked = on_the_air().filter(streams::channel_id.eq(channel)).select(streams::id).for_no_key_update();
-    let Some(id) = locked.first::<StreamId>(connection).await.optional()? else { return Ok(None) };
-    let found =
-        streams::table.inner_join(channels::table).filter(streams::id.eq(id)).select(publishing_columns());
-    found.first::<PublishingRow>(connection).await.map(Publishing::from).map(Some)
+    channels: &[ChannelId],
+) -> QueryResult<Vec<Publishing>> {
+    let locked = on_the_air().filter(streams::channel_id.eq_any(channels)).order(streams::id);
+    let rows = locked.select(publishing_columns()).for_no_key_update();
+    Ok(rows.load::<PublishingRow>(connection).await?.into_iter().map(Publishing::from).collect())
 }
 
 /// The stream on the air that comes over a connection with that key. Nothing is locked.

@@ -219,7 +219,7 @@ impl Store {
                         topic_id: stream.topic_id,
                         reason: None,
                     };
-                    append(connection, happened).await?;
+                    append(connection, &[happened]).await?;
                 }
                 Ok(Some(stream))
             })

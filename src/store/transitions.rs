@@ -15,49 +15,6 @@ use super::schema::{channels, streams};
 use super::streams::on_the_air;
 use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
 
-/// A publisher that asks to begin on a channel.
-#[derive(Clone, Debug)]
-pub struct NewStream {
-    /// The id, should it be a new stream.
-    pub id: StreamId,
-    /// On which channel.
-    pub channel: ChannelId,
-    /// Over which connection.
-    pub connection: Connection,
-    /// The hash of the key that it came with.
-    pub key_hash: Vec<u8>,
-    /// When.
-    pub now: DateTime<Utc>,
-    /// Until when it counts as live without another word from nginx.
-    pub lease_until: DateTime<Utc>,
-}
-
-/// The stream that a publisher is sending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnTheAir {
-    /// The stream.
-    pub stream: StreamId,
-    /// Whether it is protected.
-    pub protected: bool,
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub enum Began {
-    /// A new stream is on the air.
-    Started(OnTheAir),
-    /// The publisher is back in time; the stream goes on.
-    Resumed(OnTheAir),
-    /// A connection of this very number is live here: the same one, or one of an nginx that began anew.
-    Repeated(OnTheAir),
-    /// Another connection is publishing here.
-    Busy(Publishing),
-    /// The channel was taken off the air and refuses publishers for a while.
-    Held,
-    /// The key opens this channel no more.
-    Closed,
-}
-
 /// A stream that has just ended.
 #[derive(Clone, Debug)]
 pub struct EndedStream {
@@ -100,41 +57,6 @@ pub enum Renewed {
 }
 
 impl Store {
-    /// A publisher with a valid key begins: a new stream, or the interrupted one again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn begin_stream(&self, new: &NewStream) -> Result<Began> {
-        let mut connection = self.connection().await?;
-        connection
-            .transaction(async |connection| {
-                let Some(channel) = lock(connection, new.channel).await? else { return Ok(Began::Closed) };
-                let key_holds =
-                    channels::table.find(new.channel).filter(channels::key_hash.eq(&new.key_hash));
-                if !diesel::select(diesel::dsl::exists(key_holds)).get_result::<bool>(connection).await? {
-                    return Ok(Began::Closed);
-                }
-                if channel.held_until.is_some_and(|until| until > new.now) {
-                    return Ok(Began::Held);
-                }
-                let Some(incumbent) = publishing_on(connection, new.channel).await? else {
-                    start(connection, new, &channel).await?;
-                    return Ok(Began::Started(OnTheAir { stream: new.id, protected: channel.protected }));
-                };
-                let there = OnTheAir { stream: incumbent.stream, protected: incumbent.protected };
-                if incumbent.state == StreamState::Live {
-                    if incumbent.connection != new.connection {
-                        return Ok(Began::Busy(incumbent));
-                    }
-                    repeat(connection, incumbent.stream, new.lease_until).await?;
-                    return Ok(Began::Repeated(there));
-                }
-                resume(connection, incumbent.stream, &new.connection, new.now, new.lease_until).await?;
-                Ok(Began::Resumed(there))
-            })
-            .await
-    }
-
     /// nginx reports that a publisher is still sending.
     ///
     /// # Errors
@@ -224,7 +146,7 @@ impl Store {
         connection
             .transaction(async |connection| {
                 lock(connection, publishing.channel).await?;
-                match publishing_on(connection, publishing.channel).await? {
+                match publishing_on(connection, &[publishing.channel]).await?.pop() {
                     Some(now_there)
                         if now_there.stream == publishing.stream
                             && now_there.state == StreamState::Interrupted
@@ -240,34 +162,8 @@ impl Store {
     }
 }
 
-async fn start(
-    connection: &mut AsyncPgConnection,
-    new: &NewStream,
-    channel: &super::Channel,
-) -> QueryResult<()> {
-    diesel::insert_into(streams::table)
-        .values((
-            streams::id.eq(new.id),
-            streams::channel_id.eq(channel.id),
-            streams::loc.eq(channel.loc),
-            streams::protected.eq(channel.protected),
-            streams::topic_id.eq(channel.topic_id),
-            streams::name.eq(&channel.default_stream_name),
-            streams::state.eq(StreamState::Live),
-            streams::node.eq(&new.connection.node),
-            streams::connection.eq(new.connection.number),
-            streams::deadline.eq(new.lease_until),
-            streams::started_at.eq(new.now),
-        ))
-        .execute(connection)
-        .await?;
-    let on_the_air = (channels::live.eq(true), channels::held_until.eq(None::<DateTime<Utc>>));
-    diesel::update(channels::table.find(channel.id)).set(on_the_air).execute(connection).await?;
-    report(connection, new.id, EventKind::Started, None, new.now).await
-}
-
 /// Nginx may have begun anew and counted to the same number: this publisher's first report is a lease away.
-async fn repeat(
+pub(super) async fn repeat(
     connection: &mut AsyncPgConnection,
     id: StreamId,
     lease_until: DateTime<Utc>,
@@ -277,7 +173,7 @@ async fn repeat(
     Ok(())
 }
 
-async fn resume(
+pub(super) async fn resume(
     connection: &mut AsyncPgConnection,
     id: StreamId,
     publisher: &Connection,
@@ -330,7 +226,7 @@ pub(super) async fn end_on_channel(
     reason: StopReason,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<EndedStream>> {
-    let Some(ending) = publishing_on(connection, channel).await? else { return Ok(None) };
+    let Some(ending) = publishing_on(connection, &[channel]).await?.pop() else { return Ok(None) };
     diesel::update(streams::table.find(ending.stream))
         .set((
             streams::state.eq(StreamState::Ended),
@@ -360,5 +256,5 @@ async fn report(
         .select((streams::channel_id, streams::loc, streams::topic_id))
         .first::<(ChannelId, Loc, Option<TopicId>)>(connection)
         .await?;
-    append(connection, Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }).await
+    append(connection, &[Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }]).await
 }

@@ -578,3 +578,32 @@ async fn rtmp_players_are_refused_where_not_everybody_may_watch() {
     assert_eq!(stage.site.callback("play", &player("play", 10, open)).await.0, 204);
     assert_eq!(stage.site.callback("play", &player("play", 10, &open.replace('-', ""))).await.0, 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_begins_together_and_each_gets_its_own_answer() {
+    let stage = Stage::set().await;
+    let mut crowd = Vec::new();
+    for number in 1..=40 {
+        let channel =
+            stage.owner.channel(&format!("Channel {number}"), json!({"protected": number % 2 == 0})).await;
+        let key = channel["key"].as_str().unwrap().to_owned();
+        let name = format!("{}{}", if number % 2 == 0 { "p-" } else { "" }, channel["loc"].as_str().unwrap());
+        crowd.push((Publisher { key: key.clone(), connection: number }, Some(name)));
+        // A second publisher of the same channel, and somebody without a key, in the same crowd.
+        crowd.push((Publisher { key, connection: 100 + number }, None));
+        crowd.push((Publisher { key: format!("tk_{}", "b".repeat(32)), connection: 200 + number }, None));
+    }
+    let all = crowd.iter().map(|(publisher, _)| publisher.publish(&stage.site));
+    let answers = futures_util::future::join_all(all).await;
+    let mut live = 0;
+    for (trio, answers) in crowd.chunks(3).zip(answers.chunks(3)) {
+        let name = trio[0].1.clone();
+        // Which of the two came first is not ours to say; one of them is let in, and the stranger is not.
+        let let_in = answers.iter().filter(|answer| **answer == (302, name.clone())).count();
+        let refused = answers.iter().filter(|answer| **answer == (403, None)).count();
+        assert_eq!((let_in, refused), (1, 2), "{answers:?}");
+        assert_eq!(answers[2], (403, None));
+        live += let_in;
+    }
+    assert_eq!(stage.log().await, vec!["started"; live]);
+}

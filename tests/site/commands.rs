@@ -22,7 +22,7 @@ async fn the_command_line_does_what_it_says_or_says_why_not_in_one_line() {
     let mut create = tally();
     create.args(["user", "create", "--handle", "typed", "--role", "STREAMER", "--data-dir"]).arg(&dir);
     let output = run(&mut create, "a password by hand\n").await;
-    assert_eq!(success(output), "typed\n");
+    assert_eq!(success(output), "", "a password that was given is not printed");
     let typed = Actor::sign_in(&site, "typed", "a password by hand").await;
     typed.channel("Made by a streamer", false).await;
     let complaint = failure(run(&mut create, "a password by hand\n").await);
@@ -31,8 +31,12 @@ async fn the_command_line_does_what_it_says_or_says_why_not_in_one_line() {
     let mut create = tally();
     create.args(["user", "create", "--handle", "made_up", "--role", "viewer", "--data-dir"]).arg(&dir);
     let said = success(run(&mut create, "").await);
-    let (handle, password) = said.trim().split_once(' ').expect("handle and password");
-    Actor::sign_in(&site, handle, password).await;
+    Actor::sign_in(&site, "made_up", said.trim()).await;
+
+    let mut reset = tally();
+    reset.args(["user", "set-password", "--handle", "made_up", "--data-dir"]).arg(&dir);
+    success(run(&mut reset, "another by hand\n").await);
+    Actor::sign_in(&site, "made_up", "another by hand").await;
 
     let mut set_role = tally();
     set_role.args(["user", "set-role", "--handle", "made_up", "--role", "moderator", "--data-dir"]).arg(&dir);

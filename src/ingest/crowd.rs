@@ -1,0 +1,119 @@
+//! Publishers who come at once begin together: whoever waits while a transaction is under way is in the next one.
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{IngestError, LEASE, Why};
+use crate::ambient::{Chance, Clock};
+use crate::auth::{Action, Viewer};
+use crate::lifecycle::{Failure, Tasks};
+use crate::store::{Began, Connection, Loc, NewStream, Store, StoreError, StreamId};
+
+/// So many begin in one transaction.
+const MOST: usize = 256;
+
+/// A publisher at the door.
+struct Waiting {
+    connection: Connection,
+    key_hash: Vec<u8>,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Result<(Loc, Began), Why>, StoreError>;
+
+/// The way in; cloned freely.
+#[derive(Clone)]
+pub(super) struct Crowd(mpsc::Sender<Waiting>);
+
+impl Crowd {
+    /// Opens the door.
+    pub(super) fn new(store: Store, clock: Clock, chance: Chance, tasks: &Tasks) -> Self {
+        let (sender, waiting) = mpsc::channel(MOST);
+        let usher = Usher { store, clock, chance };
+        tasks.keep("publishers", usher.run(waiting, tasks.stopping().clone()));
+        Self(sender)
+    }
+
+    /// Begins on the channel that a key opens, or says why not.
+    ///
+    /// # Errors
+    /// When the database fails, or the process stops.
+    pub(super) async fn begin(
+        &self,
+        connection: &Connection,
+        key_hash: &[u8],
+    ) -> Result<Result<(Loc, Began), Why>, IngestError> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { connection: connection.clone(), key_hash: key_hash.to_vec(), answer };
+        let stopped = || StoreError::Away("the process stops".to_owned());
+        self.0.send(waiting).await.map_err(|_| stopped())?;
+        Ok(answered.await.map_err(|_| stopped())??)
+    }
+}
+
+struct Usher {
+    store: Store,
+    clock: Clock,
+    chance: Chance,
+}
+
+impl Usher {
+    async fn run(self, mut waiting: mpsc::Receiver<Waiting>, stop: CancellationToken) -> Result<(), Failure> {
+        let mut crowd = Vec::with_capacity(MOST);
+        while let Some(1..) = stop.run_until_cancelled(waiting.recv_many(&mut crowd, MOST)).await {
+            let (doors, answers): (Vec<_>, Vec<_>) =
+                crowd.drain(..).map(|it| ((it.connection, it.key_hash), it.answer)).unzip();
+            match self.admit(&doors).await {
+                Ok(outcomes) => {
+                    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                        // Whoever has left meanwhile is found out by the lease.
+                        let _ = answer.send(Ok(outcome));
+                    }
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    for answer in answers {
+                        let _ = answer.send(Err(StoreError::Away(why.clone())));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn admit(
+        &self,
+        doors: &[(Connection, Vec<u8>)],
+    ) -> Result<Vec<Result<(Loc, Began), Why>>, StoreError> {
+        let hashes: Vec<&[u8]> = doors.iter().map(|(_, hash)| hash.as_slice()).collect();
+        let known = self.store.channels_of_keys(&hashes).await?;
+        let now = self.clock.now();
+        let mut news = Vec::with_capacity(doors.len());
+        let mut outcomes = Vec::with_capacity(doors.len());
+        for (connection, key_hash) in doors {
+            outcomes.push(match known.get(key_hash) {
+                None => Err(Why::Key),
+                Some((channel, owner)) => match Viewer::User(owner.clone()).may(Action::Publish(channel)) {
+                    Err(_) => Err(Why::Owner),
+                    Ok(()) => {
+                        news.push(NewStream {
+                            id: StreamId(self.chance.id(now)),
+                            channel: channel.id,
+                            connection: connection.clone(),
+                            key_hash: key_hash.clone(),
+                            now,
+                            lease_until: now + LEASE,
+                        });
+                        Ok(channel.loc)
+                    }
+                },
+            });
+        }
+        let mut began = self.store.begin_streams(&news).await?.into_iter();
+        let closed = || Began::Closed;
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| outcome.map(|loc| (loc, began.next().unwrap_or_else(closed))))
+            .collect())
+    }
+}

@@ -1,0 +1,188 @@
+//! Beginnings, many at a time: when a crowd of publishers comes at once, as after nginx was restarted, each would
+//! wait for the disk once for itself and once for all before it. So whoever waits begins in one transaction, with
+//! as many statements as one alone would take.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::events::{Happened, append};
+use super::publishing::{Connection, Publishing, publishing_on};
+use super::schema::{channels, streams};
+use super::transitions::{repeat, resume};
+use super::{Channel, ChannelId, EventKind, Result, Store, StreamId, StreamState};
+
+/// A publisher that asks to begin on a channel.
+#[derive(Clone, Debug)]
+pub struct NewStream {
+    /// The id, should it be a new stream.
+    pub id: StreamId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Over which connection.
+    pub connection: Connection,
+    /// The hash of the key that it came with.
+    pub key_hash: Vec<u8>,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Until when it counts as live without another word from nginx.
+    pub lease_until: DateTime<Utc>,
+}
+
+/// The stream that a publisher is sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTheAir {
+    /// The stream.
+    pub stream: StreamId,
+    /// Whether it is protected.
+    pub protected: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Began {
+    /// A new stream is on the air.
+    Started(OnTheAir),
+    /// The publisher is back in time; the stream goes on.
+    Resumed(OnTheAir),
+    /// A connection of this very number is live here: the same one, or one of an nginx that began anew.
+    Repeated(OnTheAir),
+    /// Another connection is publishing here.
+    Busy(Publishing),
+    /// The channel was taken off the air and refuses publishers for a while.
+    Held,
+    /// The key opens this channel no more.
+    Closed,
+}
+
+/// A channel whose row is locked, and the hash of its key.
+type Locked = HashMap<ChannelId, (Channel, Option<Vec<u8>>)>;
+
+impl Store {
+    /// Publishers begin: each a new stream, or the interrupted one again. What came of it, in the same order.
+    ///
+    /// # Errors
+    /// When the database fails; then none has begun.
+    pub async fn begin_streams(&self, news: &[NewStream]) -> Result<Vec<Began>> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let ids: Vec<ChannelId> = news.iter().map(|new| new.channel).collect();
+                let locked = lock_all(connection, &ids).await?;
+                let mut there: HashMap<ChannelId, Publishing> = HashMap::new();
+                for publishing in publishing_on(connection, &ids).await? {
+                    there.insert(publishing.channel, publishing);
+                }
+                let mut outcomes = Vec::with_capacity(news.len());
+                let mut started = Vec::new();
+                for new in news {
+                    let outcome = begin(connection, new, &locked, &mut there).await?;
+                    if let (Began::Started(_), Some((channel, _))) = (&outcome, locked.get(&new.channel)) {
+                        started.push((new, channel));
+                    }
+                    outcomes.push(outcome);
+                }
+                start_all(connection, &started).await?;
+                Ok(outcomes)
+            })
+            .await
+    }
+}
+
+/// Locks the rows of channels in the order of their ids, as everywhere.
+async fn lock_all(connection: &mut AsyncPgConnection, ids: &[ChannelId]) -> QueryResult<Locked> {
+    let rows = channels::table
+        .filter(channels::id.eq_any(ids))
+        .filter(channels::deleted_at.is_null())
+        .order(channels::id)
+        .select((Channel::as_select(), channels::key_hash))
+        .for_no_key_update()
+        .load::<(Channel, Option<Vec<u8>>)>(connection)
+        .await?;
+    Ok(rows.into_iter().map(|(channel, hash)| (channel.id, (channel, hash))).collect())
+}
+
+/// Decides about one, and writes what is not a start: starts are written together afterwards. `there` is who
+/// publishes on which channel, those who begin before this one in the same crowd included.
+async fn begin(
+    connection: &mut AsyncPgConnection,
+    new: &NewStream,
+    locked: &Locked,
+    there: &mut HashMap<ChannelId, Publishing>,
+) -> QueryResult<Began> {
+    let Some((channel, key_hash)) = locked.get(&new.channel) else { return Ok(Began::Closed) };
+    if key_hash.as_ref() != Some(&new.key_hash) {
+        return Ok(Began::Closed);
+    }
+    if channel.held_until.is_some_and(|until| until > new.now) {
+        return Ok(Began::Held);
+    }
+    let publishing = |stream, protected| Publishing {
+        stream,
+        channel: channel.id,
+        loc: channel.loc,
+        protected,
+        state: StreamState::Live,
+        connection: new.connection.clone(),
+        worker: None,
+        deadline: new.lease_until,
+    };
+    let Some(incumbent) = there.get(&new.channel) else {
+        there.insert(channel.id, publishing(new.id, channel.protected));
+        return Ok(Began::Started(OnTheAir { stream: new.id, protected: channel.protected }));
+    };
+    let it = OnTheAir { stream: incumbent.stream, protected: incumbent.protected };
+    if incumbent.state == StreamState::Live {
+        if incumbent.connection != new.connection {
+            return Ok(Began::Busy(incumbent.clone()));
+        }
+        repeat(connection, it.stream, new.lease_until).await?;
+        return Ok(Began::Repeated(it));
+    }
+    resume(connection, it.stream, &new.connection, new.now, new.lease_until).await?;
+    there.insert(channel.id, publishing(it.stream, it.protected));
+    Ok(Began::Resumed(it))
+}
+
+async fn start_all(
+    connection: &mut AsyncPgConnection,
+    started: &[(&NewStream, &Channel)],
+) -> QueryResult<()> {
+    if started.is_empty() {
+        return Ok(());
+    }
+    let row = |(new, channel): &(&NewStream, &Channel)| {
+        (
+            streams::id.eq(new.id),
+            streams::channel_id.eq(channel.id),
+            streams::loc.eq(channel.loc),
+            streams::protected.eq(channel.protected),
+            streams::topic_id.eq(channel.topic_id),
+            streams::name.eq(channel.default_stream_name.clone()),
+            streams::state.eq(StreamState::Live),
+            streams::node.eq(new.connection.node.clone()),
+            streams::connection.eq(new.connection.number),
+            streams::deadline.eq(new.lease_until),
+            streams::started_at.eq(new.now),
+        )
+    };
+    let rows: Vec<_> = started.iter().map(row).collect();
+    diesel::insert_into(streams::table).values(rows).execute(connection).await?;
+    let ids: Vec<ChannelId> = started.iter().map(|(_, channel)| channel.id).collect();
+    diesel::update(channels::table.filter(channels::id.eq_any(ids)))
+        .set((channels::live.eq(true), channels::held_until.eq(None::<DateTime<Utc>>)))
+        .execute(connection)
+        .await?;
+    let happened = |(new, channel): &(&NewStream, &Channel)| Happened {
+        at: new.now,
+        kind: EventKind::Started,
+        stream_id: new.id,
+        channel_id: channel.id,
+        loc: channel.loc,
+        topic_id: channel.topic_id,
+        reason: None,
+    };
+    append(connection, &started.iter().map(happened).collect::<Vec<_>>()).await
+}
