@@ -168,13 +168,13 @@ impl Presence {
 
     /// The channels on the air.
     pub fn on_the_air(&self) -> Vec<Loc> {
-        self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air()).map(|(loc, _)| loc).collect()
+        self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air()).collect()
     }
 
     /// How many streams are on the air, and how many sessions watch them.
     pub fn size(&self) -> (u32, i32) {
-        let rooms = self.0.shards.iter().flat_map(|shard| lock(shard).on_the_air());
-        rooms.fold((0, 0), |(streams, viewers), (_, current)| (streams + 1, viewers + current))
+        let sizes = self.0.shards.iter().map(|shard| lock(shard).size());
+        sizes.fold((0, 0), |all, shard| (all.0 + shard.0, all.1 + shard.1))
     }
 
     /// The audience at `loc`, now and whenever it changes; a slow reader finds the newest.

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::max;
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::{StreamExt, pin_mut};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use super::schema::{event_log, events};
 use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId};
 
 /// Something that happened to a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
 pub struct Event {
     /// Its place in the log; the first is 1.
@@ -62,19 +63,23 @@ pub(super) struct Happened {
     pub reason: Option<StopReason>,
 }
 
-/// Appends to the log, as the last thing before the commit: the log's row stays locked until then.
+/// One statement and so one round trip: the log's row is locked from here to the commit, and everybody else who
+/// appends waits for it.
+const APPEND: &str = "WITH place AS (UPDATE event_log SET last = last + 1 RETURNING last) \
+    INSERT INTO events (number, at, kind, stream_id, channel_id, loc, topic_id, reason) \
+    SELECT last, $1, $2, $3, $4, $5, $6, $7 FROM place RETURNING pg_notify('tally_events', '')";
+
+/// Appends to the log, as the last thing before the commit.
 pub(super) async fn append(connection: &mut AsyncPgConnection, happened: Happened) -> QueryResult<()> {
-    let number = diesel::update(event_log::table)
-        .set(event_log::last.eq(event_log::last + 1))
-        .returning(event_log::last)
-        .get_result(connection)
-        .await?;
-    let Happened { at, kind, stream_id, channel_id, loc, topic_id, reason } = happened;
-    diesel::insert_into(events::table)
-        .values(Event { number, at, kind, stream_id, channel_id, loc, topic_id, reason })
-        .execute(connection)
-        .await?;
-    connection.batch_execute("NOTIFY tally_events").await
+    let appended = diesel::sql_query(APPEND)
+        .bind::<Timestamptz, _>(happened.at)
+        .bind::<Text, _>(happened.kind)
+        .bind::<SqlUuid, _>(happened.stream_id)
+        .bind::<SqlUuid, _>(happened.channel_id)
+        .bind::<SqlUuid, _>(happened.loc)
+        .bind::<Nullable<SqlUuid>, _>(happened.topic_id)
+        .bind::<Nullable<Text>, _>(happened.reason);
+    appended.execute(connection).await.map(drop)
 }
 
 impl Store {

@@ -47,6 +47,12 @@ fn second_after(millis: u64) -> u64 {
 }
 
 impl Shard {
+    /// How many streams are on the air here, and how many sessions watch them.
+    pub(super) fn size(&self) -> (u32, i32) {
+        let on_the_air = self.rooms.values().filter(|room| room.on_the_air.is_some());
+        on_the_air.fold((0, 0), |(streams, viewers), room| (streams + 1, viewers + room.counts.current))
+    }
+
     /// Opens a room for a stream with the figures known of it, sessions of which are awaited until `until`.
     pub(super) fn open(
         &mut self,
@@ -110,10 +116,10 @@ impl Shard {
         room.on_the_air.map(|(stream, channel)| (stream, channel, room.counts))
     }
 
-    /// The rooms that are open, and how many are in each.
-    pub(super) fn on_the_air(&self) -> Vec<(Loc, i32)> {
+    /// The rooms that are open.
+    pub(super) fn on_the_air(&self) -> Vec<Loc> {
         let open = self.rooms.iter().filter(|(_, room)| room.on_the_air.is_some());
-        open.map(|(loc, room)| (*loc, room.counts.current)).collect()
+        open.map(|(loc, _)| *loc).collect()
     }
 
     /// See [`super::Presence::watch`].
