@@ -13,7 +13,7 @@ INSERT INTO channels (id, loc, owner_id, topic_id, name, description, default_st
 SELECT
     (lpad(to_hex(n), 12, '0') || md5('channel' || n)::text)::varchar(32)::uuid,
     md5('loc' || n)::uuid,
-    md5('user' || (n * 7919 % 1000 + 1))::uuid,
+    md5('user' || (n * 7919::bigint % 1000 + 1))::uuid,
     CASE WHEN n % 11 > 0 THEN md5('topic' || (n % 11))::uuid END,
     CASE n % 3
         WHEN 0 THEN 'Stream of ' || substr(md5('name' || n), 1, 8)
