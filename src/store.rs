@@ -22,7 +22,7 @@ use diesel::connection::InstrumentationEvent;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
@@ -91,6 +91,8 @@ impl Store {
     /// When the pool cannot be built at all.
     pub fn new(url: DatabaseUrl) -> Result<Self> {
         let mut config = ManagerConfig::default();
+        // A connection that was closed is known to be; asking each before use would double the round trips.
+        config.recycling_method = RecyclingMethod::Fast;
         config.custom_setup = Box::new(|url| connect(url.to_owned()).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(url.reveal(), config);
         let pool = Pool::builder(manager)

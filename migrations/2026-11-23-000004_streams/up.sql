@@ -39,4 +39,6 @@ CREATE INDEX streams_newest ON streams (id) WHERE state <> 'ended';
 CREATE INDEX streams_watched ON streams (current_viewers, id) WHERE state <> 'ended';
 CREATE INDEX streams_topic_newest ON streams (topic_id, id) WHERE state <> 'ended';
 CREATE INDEX streams_topic_watched ON streams (topic_id, current_viewers, id) WHERE state <> 'ended';
+-- Every callback of nginx asks by these two.
+CREATE INDEX streams_publisher ON streams (node, connection) WHERE state <> 'ended';
 CREATE INDEX streams_deadline ON streams (deadline) WHERE state <> 'ended';

@@ -203,8 +203,10 @@ pub(super) struct ChannelConnection {
 }
 
 impl ChannelConnection {
-    pub(super) fn new(filter: ChannelFilter, order: ChannelOrder, page: Page) -> Self {
-        Self { filter, order: order.into(), page, read: tokio::sync::OnceCell::new() }
+    pub(super) fn new(filter: ChannelFilter, order: ChannelOrder, page: Page) -> Result<Self> {
+        let order = store::ChannelOrder::from(order);
+        same_order(&page, &order.kind())?;
+        Ok(Self { filter, order, page, read: tokio::sync::OnceCell::new() })
     }
 
     async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<ChannelEdge>, PageInfo)> {
@@ -275,7 +277,6 @@ impl ChannelQuery {
         let filter = filter.unwrap_or_default().read()?;
         let page = PageArguments { first, after, last, before }.page()?;
         let order = order_by.unwrap_or(ChannelOrder::Newest);
-        same_order(&page, &store::ChannelOrder::from(order).kind())?;
-        Ok(ChannelConnection::new(filter, order, page))
+        ChannelConnection::new(filter, order, page)
     }
 }

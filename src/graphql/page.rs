@@ -75,7 +75,8 @@ fn cursor(place: &Place) -> String {
     let (kind, id, key) = match place {
         Place::Id(id) => (b'i', id, Vec::new()),
         Place::Text(key, id) => (b't', id, key.as_bytes().to_vec()),
-        Place::Number(key, id) => (b'n', id, key.to_be_bytes().to_vec()),
+        Place::Views(key, id) => (b'v', id, key.to_be_bytes().to_vec()),
+        Place::Viewers(key, id) => (b'w', id, key.to_be_bytes().to_vec()),
     };
     URL_SAFE_NO_PAD.encode([&[kind][..], id.as_bytes(), &key].concat())
 }
@@ -92,9 +93,14 @@ fn place(field: &'static str, cursor: &str) -> Result<Place> {
             Ok(text) if !text.contains('\0') => Ok(Place::Text(text, id)),
             _ => Err(unknown()),
         },
-        b'n' => key.try_into().map(|key| Place::Number(i64::from_be_bytes(key), id)).map_err(|_| unknown()),
+        b'v' => Ok(Place::Views(number(key).ok_or_else(unknown)?, id)),
+        b'w' => Ok(Place::Viewers(number(key).ok_or_else(unknown)?, id)),
         _ => Err(unknown()),
     }
+}
+
+fn number(key: &[u8]) -> Option<i64> {
+    key.try_into().map(i64::from_be_bytes).ok()
 }
 
 /// A cursor must be of the order that it is used with.
@@ -133,7 +139,7 @@ mod tests {
         #[test]
         fn a_cursor_comes_back_as_its_place(key: i64, text in "[^\0]{0,20}", id: u128) {
             let id = Uuid::from_u128(id);
-            for there in [Place::Id(id), Place::Text(text, id), Place::Number(key, id)] {
+            for there in [Place::Id(id), Place::Text(text, id), Place::Views(key, id), Place::Viewers(key, id)] {
                 prop_assert_eq!(place("after", &cursor(&there)), Ok(there));
             }
             let position = Position { epoch: id, number: key };

@@ -66,7 +66,7 @@ impl User {
     ) -> Result<ChannelConnection> {
         let filter = ChannelFilter { owner: Some(self.0.handle.clone()), ..ChannelFilter::default() };
         let page = PageArguments { first, after, last, before }.page()?;
-        Ok(ChannelConnection::new(filter, ChannelOrder::Newest, page))
+        ChannelConnection::new(filter, ChannelOrder::Newest, page)
     }
 
     /// When the account was made.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{ErrorExtensionValues, Request, Response, ServerError, Variables};
+use async_graphql::{ErrorExtensionValues, Name, Request, Response, ServerError, Variables};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -70,12 +70,53 @@ impl Parameters {
         if let Some(address) = address {
             request = request.data(address);
         }
-        let wanted = request.operation_name.clone();
+        let (wanted, given) = (request.operation_name.clone(), request.variables.clone());
         let document = request.parsed_query()?;
         let (name, operation) = chosen(document, wanted)?;
         let kind = operation.ty;
         runs_once(document, operation)?;
+        let left_out = lengths_left_out(document, operation, &given);
+        for variable in left_out {
+            request.variables.insert(variable, async_graphql::Value::Null);
+        }
         Ok(Operation { request, kind, name })
+    }
+}
+
+/// The variables of pages' lengths that the client declares and does not give. GraphQL says that this leaves the
+/// argument out, but the library prices a list before it runs and takes it for a mistake there. For a length, null
+/// means the same.
+fn lengths_left_out(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    given: &Variables,
+) -> Vec<Name> {
+    let mut used = Vec::new();
+    lengths(&operation.selection_set.node, &mut used);
+    document.fragments.values().for_each(|it| lengths(&it.node.selection_set.node, &mut used));
+    let declared = operation.variable_definitions.iter().map(|variable| &variable.node);
+    let optional =
+        declared.filter(|variable| variable.var_type.node.nullable && variable.default_value.is_none());
+    let names = optional.map(|variable| &variable.name.node);
+    let left_out =
+        names.filter(|name| used.iter().any(|it| name.as_str() == it) && !given.contains_key(*name));
+    left_out.cloned().collect()
+}
+
+/// The variables that stand for a page's length anywhere in a selection set.
+fn lengths(set: &SelectionSet, used: &mut Vec<String>) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => {
+                for argument in ["first", "last"] {
+                    let value = field.node.get_argument(argument).map(|value| value.node.to_string());
+                    used.extend(value.and_then(|value| value.strip_prefix('$').map(str::to_owned)));
+                }
+                lengths(&field.node.selection_set.node, used);
+            }
+            Selection::InlineFragment(inline) => lengths(&inline.node.selection_set.node, used),
+            Selection::FragmentSpread(_) => {}
+        }
     }
 }
 

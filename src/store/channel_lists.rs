@@ -1,33 +1,17 @@
 //! Lists of channels: narrowed, searched, ordered, counted. Each order and each filter has its index in the
 //! migrations; `plans.rs` in the suite holds the two together.
 
-use diesel::define_sql_function;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
-use diesel_async::RunQueryDsl;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::channels::Channel;
 use super::page::Beyond;
 use super::schema::{channels, topics, users};
-use super::{Page, Place, Result, Slice, Store};
-
-define_sql_function! {
-    /// The form in which texts are compared.
-    fn search_fold(words: Text) -> Text;
-}
-define_sql_function! {
-    /// What the index holds of a text.
-    fn search_grams(folded: Text) -> Array<Text>;
-}
-define_sql_function! {
-    /// What must be in the index for a text to contain a word.
-    fn search_query(folded: Text) -> Array<Text>;
-}
-define_sql_function! {
-    /// Where a word stands in a text, from 1; 0 when it does not.
-    fn strpos(text: Text, word: Text) -> Integer;
-}
+use super::{Page, Place, Result, Slice, Store, TopicId, UserId};
 
 /// Which channels a list holds.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +46,8 @@ impl ChannelOrder {
         match self {
             Self::Newest => Place::Id(id),
             Self::Name => Place::Text(channel.name.clone(), id),
-            Self::MostViewed => Place::Number(channel.views, id),
-            Self::MostWatchedNow => Place::Number(channel.current_viewers.into(), id),
+            Self::MostViewed => Place::Views(channel.views, id),
+            Self::MostWatchedNow => Place::Viewers(channel.current_viewers.into(), id),
         }
     }
 
@@ -72,7 +56,8 @@ impl ChannelOrder {
         match self {
             Self::Newest => Place::Id(uuid::Uuid::nil()),
             Self::Name => Place::Text(String::new(), uuid::Uuid::nil()),
-            Self::MostViewed | Self::MostWatchedNow => Place::Number(0, uuid::Uuid::nil()),
+            Self::MostViewed => Place::Views(0, uuid::Uuid::nil()),
+            Self::MostWatchedNow => Place::Viewers(0, uuid::Uuid::nil()),
         }
     }
 
@@ -101,7 +86,11 @@ impl Store {
         page: &Page,
     ) -> Result<Slice<Channel>> {
         let (columns, descending) = order.columns();
-        let mut query = filtered(filter);
+        let mut connection = self.connection().await?;
+        let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
+            return Ok(page.slice(Vec::new()));
+        };
+        let mut query = narrow.query();
         for bound in Beyond::bounds(page, columns, descending) {
             query = query.filter(bound);
         }
@@ -120,7 +109,7 @@ impl Store {
             }
         };
         let query = query.limit(page.probe()).select(Channel::as_select());
-        Ok(page.slice(query.load(&mut self.connection().await?).await?))
+        Ok(page.slice(query.load(&mut connection).await?))
     }
 
     /// How many channels a list holds in all.
@@ -128,29 +117,111 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_channels(&self, filter: &ChannelFilter) -> Result<i64> {
-        Ok(filtered(filter).count().get_result(&mut self.connection().await?).await?)
+        let mut connection = self.connection().await?;
+        match Narrow::read(&mut connection, filter).await? {
+            Some(narrow) => Ok(narrow.query().count().get_result(&mut connection).await?),
+            None => Ok(0),
+        }
     }
 }
 
-fn filtered(filter: &ChannelFilter) -> Listed<'_> {
-    let mut query = channels::table.filter(channels::deleted_at.is_null()).into_boxed();
-    if let Some(slug) = &filter.topic {
-        let topic = topics::table.filter(topics::slug.eq(slug)).select(topics::id.nullable()).single_value();
-        query = query.filter(channels::topic_id.eq(topic));
+/// A filter, its names looked up: the planner knows much of the channels of one topic, and nothing of those of
+/// whichever topic a subquery finds.
+struct Narrow<'a> {
+    topic: Option<TopicId>,
+    owner: Option<UserId>,
+    live: Option<bool>,
+    words: &'a [String],
+}
+
+impl<'a> Narrow<'a> {
+    /// `None` when there is no such topic or owner, and so no such channel.
+    async fn read(
+        connection: &mut AsyncPgConnection,
+        filter: &'a ChannelFilter,
+    ) -> QueryResult<Option<Self>> {
+        let (mut topic, mut owner) = (None, None);
+        if filter.topic.is_some() || filter.owner.is_some() {
+            let topics = topics::table.filter(topics::slug.nullable().eq(filter.topic.as_deref()));
+            let owners = users::table.filter(users::handle.nullable().eq(filter.owner.as_deref()));
+            let both = (topics.select(topics::id).single_value(), owners.select(users::id).single_value());
+            (topic, owner) = diesel::select(both).get_result(connection).await?;
+        }
+        let found =
+            (filter.topic.is_none() || topic.is_some()) && (filter.owner.is_none() || owner.is_some());
+        Ok(found.then_some(Self { topic, owner, live: filter.live, words: &filter.words }))
     }
-    if let Some(handle) = &filter.owner {
-        let owner = users::table.filter(users::handle.eq(handle)).select(users::id).single_value();
-        query = query.filter(channels::owner_id.nullable().eq(owner));
+
+    fn query(&self) -> Listed<'a> {
+        let mut query = channels::table.filter(channels::deleted_at.is_null()).into_boxed();
+        if self.topic.is_some() || self.owner.is_some() || self.live.is_some() || !self.words.is_empty() {
+            query = query.filter(Afresh);
+        }
+        if let Some(topic) = self.topic {
+            query = query.filter(channels::topic_id.eq(topic));
+        }
+        if let Some(owner) = self.owner {
+            query = query.filter(channels::owner_id.eq(owner));
+        }
+        match self.live {
+            Some(true) => query = query.filter(channels::live),
+            Some(false) => query = query.filter(diesel::dsl::not(channels::live)),
+            None => {}
+        }
+        for word in self.words {
+            query = query.filter(Holds(word));
+        }
+        query
     }
-    match filter.live {
-        Some(true) => query = query.filter(channels::live),
-        Some(false) => query = query.filter(diesel::dsl::not(channels::live)),
-        None => {}
+}
+
+/// Always true; a statement with it is planned afresh each time. Which index is best depends on how frequent a topic
+/// or a word is, and a prepared statement is planned for all of them alike after some executions.
+#[derive(Debug)]
+struct Afresh;
+
+/// A channel's name or description holds this word. The index finds a rare one by its runs of characters; a frequent
+/// one is met with soon on a walk through the list.
+#[derive(Debug)]
+struct Holds<'a>(&'a str);
+
+macro_rules! condition {
+    ($name:ty) => {
+        impl Expression for $name {
+            type SqlType = Bool;
+        }
+
+        impl QueryId for $name {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        }
+
+        impl AppearsOnTable<channels::table> for $name {}
+        impl SelectableExpression<channels::table> for $name {}
+        impl<G> ValidGrouping<G> for $name {
+            type IsAggregate = is_aggregate::No;
+        }
+    };
+}
+
+condition!(Afresh);
+condition!(Holds<'_>);
+
+impl QueryFragment<Pg> for Afresh {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql("TRUE");
+        Ok(())
     }
-    for word in &filter.words {
-        query = query
-            .filter(search_grams(channels::search).contains(search_query(search_fold(word))))
-            .filter(strpos(channels::search, search_fold(word)).gt(0));
+}
+
+impl QueryFragment<Pg> for Holds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(search_grams(channels.search) @> search_query(search_fold(");
+        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(")) AND strpos(channels.search, search_fold(");
+        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(")) > 0)");
+        Ok(())
     }
-    query
 }

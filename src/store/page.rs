@@ -16,8 +16,10 @@ pub enum Place {
     Id(Uuid),
     /// In an order by name.
     Text(String, Uuid),
-    /// In an order by a count.
-    Number(i64, Uuid),
+    /// In an order by views of all time.
+    Views(i64, Uuid),
+    /// In an order by present viewers.
+    Viewers(i64, Uuid),
 }
 
 /// Which rows of a list are wanted.
@@ -124,7 +126,7 @@ where
                 out.push_bind_param::<SqlUuid, _>(id)?;
                 out.push_sql(")");
             }
-            Place::Number(key, id) => {
+            Place::Views(key, id) | Place::Viewers(key, id) => {
                 out.push_sql("(");
                 out.push_bind_param::<BigInt, _>(key)?;
                 out.push_sql(", ");

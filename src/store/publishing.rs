@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{channels, streams};
-use super::streams::on_the_air;
+use super::streams::{is_on_the_air, on_the_air};
 use super::{ChannelId, Loc, Result, Store, StreamId, StreamState};
 
 /// One RTMP connection: nginx's `clientid`, which counts from 1 whenever nginx starts, and which nginx it is.
@@ -89,7 +89,7 @@ impl Store {
             .find(stream)
             .filter(streams::node.eq(&carrier.node))
             .filter(streams::connection.eq(carrier.number))
-            .filter(streams::state.ne(StreamState::Ended));
+            .filter(is_on_the_air());
         let noted = (streams::worker.eq(worker), media.map(|media| streams::media.eq(media)));
         diesel::update(same).set(noted).execute(&mut self.connection().await?).await?;
         Ok(())
@@ -142,7 +142,7 @@ pub(super) async fn publishing_over(
 ) -> QueryResult<Option<StreamId>> {
     streams::table
         .inner_join(channels::table)
-        .filter(streams::state.ne(StreamState::Ended))
+        .filter(is_on_the_air())
         .filter(streams::node.eq(&publisher.node))
         .filter(streams::connection.eq(publisher.number))
         .filter(channels::key_hash.eq(key_hash))

@@ -1,10 +1,11 @@
 //! Streams: listed, named, counted. How they live and end is in [`super::transitions`].
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{Filter, NotEq};
+use diesel::dsl::{Filter, sql};
+use diesel::expression::SqlLiteral;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::events::{Happened, append};
@@ -72,7 +73,7 @@ impl StreamOrder {
     /// A place such as this order has, for telling its cursors from those of other orders.
     pub fn kind(self) -> Place {
         match self {
-            Self::MostWatchedNow => Place::Number(0, uuid::Uuid::nil()),
+            Self::MostWatchedNow => Place::Viewers(0, uuid::Uuid::nil()),
             Self::Newest => Place::Id(uuid::Uuid::nil()),
         }
     }
@@ -80,7 +81,7 @@ impl StreamOrder {
     /// Where `stream` stands in this order.
     pub fn place(self, stream: &Stream) -> Place {
         match self {
-            Self::MostWatchedNow => Place::Number(stream.current_viewers.into(), stream.id.0),
+            Self::MostWatchedNow => Place::Viewers(stream.current_viewers.into(), stream.id.0),
             Self::Newest => Place::Id(stream.id.0),
         }
     }
@@ -300,8 +301,18 @@ impl Store {
     }
 }
 
-pub(super) fn on_the_air() -> Filter<streams::table, NotEq<streams::state, StreamState>> {
-    streams::table.filter(streams::state.ne(StreamState::Ended))
+/// The state is written out in these two, as in the indexes that hold only such streams: of a parameter PostgreSQL
+/// could not know that the index has all it asks for.
+pub(super) fn is_on_the_air() -> SqlLiteral<Bool> {
+    sql("streams.state <> 'ended'")
+}
+
+fn is_over() -> SqlLiteral<Bool> {
+    sql("streams.state = 'ended'")
+}
+
+pub(super) fn on_the_air() -> Filter<streams::table, SqlLiteral<Bool>> {
+    streams::table.filter(is_on_the_air())
 }
 
 fn of_topic(slug: Option<&str>) -> Listed<'_> {
@@ -318,5 +329,5 @@ fn of_topic(slug: Option<&str>) -> Listed<'_> {
 
 fn past(channel: ChannelId) -> Listed<'static> {
     let of_channel = streams::table.filter(streams::channel_id.eq(channel));
-    of_channel.filter(streams::state.eq(StreamState::Ended)).into_boxed()
+    of_channel.filter(is_over()).into_boxed()
 }

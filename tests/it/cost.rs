@@ -1,0 +1,107 @@
+//! What a request costs the database: as many statements for a full page as for a short one, and the log says how many.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, OnceLock};
+
+use serde_json::json;
+use tally::store::Role;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use crate::site::Site;
+
+/// The queries of each operation that has been logged, by its name.
+static LOGGED: OnceLock<Mutex<HashMap<String, u64>>> = OnceLock::new();
+
+/// Reads the lines of requests as they are logged.
+struct Reader;
+
+#[derive(Default)]
+struct Line {
+    operation: Option<String>,
+    queries: Option<u64>,
+}
+
+impl Visit for Line {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "queries" {
+            self.queries = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "operation" {
+            self.operation = Some(format!("{value:?}"));
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Reader {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        if let (Some(operation), Some(queries), Some(logged)) = (line.operation, line.queries, LOGGED.get()) {
+            logged.lock().unwrap().insert(operation, queries);
+        }
+    }
+}
+
+fn logged(operation: &str) -> u64 {
+    *LOGGED
+        .get()
+        .unwrap()
+        .lock()
+        .unwrap()
+        .get(operation)
+        .unwrap_or_else(|| panic!("{operation} is not logged"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_costs_as_many_queries_however_long_it_is() {
+    LOGGED.get_or_init(Mutex::default);
+    let reading = tracing_subscriber::registry().with(Reader);
+    tracing::subscriber::set_global_default(reading).expect("nobody else reads the log in this binary");
+    let site = Site::start().await;
+    let admin = site.actor("admin", Role::Admin).await;
+    let create = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { id } } }";
+    for slug in ["go", "chess"] {
+        admin.data(create, json!({"input": {"slug": slug, "name": slug}})).await;
+    }
+    for number in 0..30 {
+        let owner = site.actor(&format!("owner_{number}"), Role::Streamer).await;
+        let topic = if number % 2 == 0 { "go" } else { "chess" };
+        let channel = owner.channel("One", json!({"topic": topic})).await;
+        let key = channel["key"].as_str().unwrap();
+        let form = format!("app=live&clientid={number}&call=publish&name={key}&type=live");
+        assert_eq!(site.callback("publish", &form).await.0, 302);
+    }
+    let busiest = [
+        (
+            "Live",
+            "liveStreams(first: $first) { nodes { name topic { name } channel { name owner { handle } topic { name } } } }",
+            8,
+        ),
+        (
+            "Channels",
+            "channels(first: $first) { nodes { name owner { handle } topic { name } stream { name topic { name } } } }",
+            5,
+        ),
+    ];
+    for (name, fields, most) in busiest {
+        let mut costs = Vec::new();
+        for size in [1, 2, 30] {
+            let operation = format!("{name}{size}");
+            let document = format!("query {operation}($first: Int) {{ {fields} }}");
+            let answer = site.anonymous().data(&document, json!({"first": size})).await;
+            let list = answer.as_object().unwrap().values().next().unwrap();
+            assert_eq!(list["nodes"].as_array().unwrap().len(), size);
+            costs.push(logged(&format!("query {operation}")));
+        }
+        println!("{name}: {costs:?} queries");
+        assert!(costs.iter().all(|cost| *cost == costs[0]), "{name}: {costs:?}");
+        assert!((1..=most).contains(&costs[0]), "{name}: {costs:?}");
+    }
+}

@@ -1,0 +1,217 @@
+//! How PostgreSQL answers the lists of a large site: by its indexes, reading little more than the page. What is
+//! looked at are the plans of the very statements that the API sends, with their parameters, as the server's own
+//! `auto_explain` writes them to its log; each is sent often enough for a prepared statement's general plan to be
+//! considered.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::site::{Actor, Site};
+use crate::sql::Sql;
+
+const FILL: &str = include_str!("plans.sql");
+/// Enough for every wrong plan to be dearer than the right one, and made in some seconds.
+const CHANNELS: usize = 40_000;
+/// After five times PostgreSQL may plan a prepared statement for all parameters alike.
+const TIMES: usize = 8;
+
+const ORDERS: [&str; 4] = ["NEWEST", "NAME", "MOST_VIEWED", "MOST_WATCHED_NOW"];
+
+async fn filled(channels: usize) -> Site {
+    let site = Site::start().await;
+    let mut sql = Sql::on(&site.url).await;
+    for statement in FILL.replace(":channels", &channels.to_string()).split(";\n") {
+        sql.run(statement).await;
+    }
+    site
+}
+
+/// A question to the API and the most rows that may be read for its answer.
+struct Question {
+    document: String,
+    variables: Value,
+    most: f64,
+}
+
+/// A page and what it may look at besides: the probe, names of topics and owners, the end of the log.
+const PAGE: f64 = 60.0;
+
+fn channels(order: &str, filter: Value, page: Value, most: f64) -> Question {
+    let document = "query ($page: Int, $last: Int, $after: String, $filter: ChannelFilter, $order: ChannelOrder) {
+        channels(first: $page, last: $last, after: $after, filter: $filter, orderBy: $order) { nodes { name } pageInfo { endCursor } } }";
+    let mut variables = json!({"filter": filter, "order": order});
+    variables.as_object_mut().unwrap().extend(page.as_object().unwrap().clone());
+    Question { document: document.to_owned(), variables, most }
+}
+
+fn streams(document: &str) -> Question {
+    Question { document: document.to_owned(), variables: json!({}), most: PAGE }
+}
+
+/// Everything that the API's lists can be asked.
+async fn questions(actor: &Actor) -> Vec<Question> {
+    let mut questions = Vec::new();
+    for order in ORDERS {
+        let middle = channels(order, json!({}), json!({"page": 100}), 0.0);
+        let page = actor.data(&middle.document, middle.variables).await;
+        let middle = json!({"page": 20, "after": page["channels"]["pageInfo"]["endCursor"]});
+        for page in [json!({"page": 20}), json!({"last": 20}), middle] {
+            for (filter, most) in [
+                (json!({}), PAGE),
+                (json!({"topic": "topic-3"}), 300.0),
+                (json!({"topic": "no-such-topic"}), PAGE),
+                (json!({"owner": "owner_7"}), 2.0 * PAGE),
+                (json!({"live": true}), PAGE),
+                // Those on the air may have to be passed over, and they are few.
+                (json!({"live": false}), 2_100.0),
+                (json!({"live": true, "topic": "topic-3"}), 2_100.0),
+                (json!({"live": false, "topic": "topic-3"}), 2_100.0),
+                (json!({"live": true, "owner": "owner_7"}), 2_100.0),
+                (json!({"topic": "topic-3", "owner": "owner_7"}), 2.0 * PAGE),
+                // Rare words are read from their index, frequent ones are met with on the way.
+                (json!({"search": "zyzzyva"}), PAGE),
+                (json!({"search": "龘"}), PAGE),
+                (json!({"search": "zyzzyva 龘"}), PAGE),
+                (json!({"search": "qqq"}), PAGE),
+                (json!({"search": "medium"}), 4_100.0),
+                (json!({"search": "e"}), 500.0),
+                // In the order of names those with this word stand together, far from one of the ends.
+                (json!({"search": "🎥"}), if order == "NAME" { 40_000.0 } else { 1_000.0 }),
+                (json!({"search": "zyzzyva", "topic": "topic-3", "live": false}), 2.0 * PAGE),
+            ] {
+                questions.push(channels(order, filter, page.clone(), most));
+            }
+        }
+    }
+    for order in ["NEWEST", "MOST_WATCHED_NOW"] {
+        for length in ["first: 20", "last: 20"] {
+            for topic in ["", ", topic: \"topic-3\""] {
+                let list =
+                    format!("{{ liveStreams({length}, orderBy: {order}{topic}) {{ nodes {{ name }} }} }}");
+                questions.push(streams(&list));
+            }
+        }
+    }
+    let busy = actor.data("{ channels(filter: {owner: \"owner_1\"}) { nodes { loc } } }", json!({})).await;
+    for node in busy["channels"]["nodes"].as_array().unwrap().iter().take(2) {
+        for length in ["first: 20", "last: 20"] {
+            questions.push(streams(&format!(
+                "{{ channel(loc: {}) {{ stream {{ name }} pastStreams({length}) {{ totalCount nodes {{ name }} }} }} }}",
+                node["loc"]
+            )));
+        }
+    }
+    questions.push(streams("{ user(handle: \"owner_7\") { channels { nodes { name } } } }"));
+    questions
+}
+
+/// What PostgreSQL has written to its log, from `start` on.
+async fn log(sql: &mut Sql, start: usize) -> String {
+    // Its own log lies beside its data, as script/with-postgres puts it.
+    let question = format!(
+        "SELECT coalesce(pg_read_file(current_setting('data_directory') || '/../log', {start}, 200000000), '') AS line"
+    );
+    sql.lines(&question).await.concat()
+}
+
+/// The plans in a piece of the log.
+fn plans(log: &str) -> Vec<Value> {
+    let mut plans = Vec::new();
+    for part in log.split("plan:\n").skip(1) {
+        let json: String =
+            part.lines().take_while(|line| line.starts_with('\t')).map(|line| &line[1..]).collect();
+        plans.push(serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}")));
+    }
+    plans
+}
+
+/// Goes through a plan: the rows that it read from tables, and the large tables that it read from end to end.
+fn read(node: &Value, rows: &mut f64, scanned: &mut Vec<String>) {
+    let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
+    if let Some(table) = node["Relation Name"].as_str() {
+        let each = number("Actual Rows")
+            + number("Rows Removed by Filter")
+            + number("Rows Removed by Index Recheck");
+        *rows += each * number("Actual Loops");
+        if node["Node Type"] == "Seq Scan" && ["channels", "streams"].contains(&table) {
+            scanned.push(table.to_owned());
+        }
+    }
+    for inner in node["Plans"].as_array().into_iter().flatten() {
+        read(inner, rows, scanned);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_list_reads_more_than_its_page() {
+    let site = filled(CHANNELS).await;
+    let mut sql = Sql::on(&site.url).await;
+    let database = sql.lines("SELECT current_database()::text AS line").await.remove(0);
+    sql.run(&format!(
+        "ALTER DATABASE {database} SET session_preload_libraries = 'auto_explain';
+         ALTER DATABASE {database} SET auto_explain.log_min_duration = 0;
+         ALTER DATABASE {database} SET auto_explain.log_analyze = on;
+         ALTER DATABASE {database} SET auto_explain.log_timing = off;
+         ALTER DATABASE {database} SET auto_explain.log_format = json;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    ))
+    .await;
+    let actor = site.anonymous();
+    // The connections of before are gone; new ones are explained.
+    let _ = actor.ask("{ topics { name } }", json!({})).await;
+    let questions = questions(&actor).await;
+    let mut wrong = Vec::new();
+    for Question { document, variables, most } in questions {
+        let start = sql
+            .lines("SELECT (pg_stat_file(current_setting('data_directory') || '/../log')).size::text AS line")
+            .await[0]
+            .parse()
+            .unwrap();
+        for _ in 0..TIMES {
+            actor.data(&document, variables.clone()).await;
+        }
+        let seen = plans(&log(&mut sql, start).await);
+        assert!(seen.len() >= TIMES, "{document} {variables}: {} plans", seen.len());
+        for plan in seen {
+            let (mut rows, mut scanned) = (0.0, Vec::new());
+            read(&plan["Plan"], &mut rows, &mut scanned);
+            if !scanned.is_empty() || rows > most {
+                wrong.push(format!("{variables}: {rows} rows, through {scanned:?}: {}", plan["Query Text"]));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} questions: {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
+}
+
+/// By hand: `script/with-postgres cargo test --release --test it a_million -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it fills a database with a million channels, which takes minutes"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+async fn lists_of_a_million_channels_are_quick() {
+    let site = filled(1_000_000).await;
+    let actor = site.anonymous();
+    let mut slow = Vec::new();
+    for Question { document, variables, .. } in questions(&actor).await {
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            let started = Instant::now();
+            actor.data(&document, variables.clone()).await;
+            times.push(started.elapsed());
+        }
+        times.sort();
+        let (middle, worst) = (times[TIMES / 2], times[TIMES - 1]);
+        println!(
+            "{:>8.1} ms, at worst {:>8.1} ms  {variables} {}",
+            middle.as_secs_f64() * 1e3,
+            worst.as_secs_f64() * 1e3,
+            if variables == json!({}) { document.as_str() } else { "" }
+        );
+        if middle.as_millis() > 250 {
+            slow.push(variables);
+        }
+    }
+    assert_eq!(slow, Vec::<Value>::new());
+}

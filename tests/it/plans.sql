@@ -1,0 +1,46 @@
+-- A site of :channels channels of a thousand owners, 2,000 of them on the air, and half as many ended streams.
+INSERT INTO users (id, handle, display_name, role, password_hash, created_at)
+SELECT md5('user' || n)::uuid, 'owner_' || n, 'Owner', 'streamer', '-', now() FROM generate_series(1, 1000) AS n;
+
+INSERT INTO topics (id, slug, name)
+SELECT md5('topic' || n)::uuid, 'topic-' || n, 'Topic ' || n FROM generate_series(1, 10) AS n;
+
+-- Indexes are made at once at the end, as a restore does it: row by row the search's would take most of the time.
+DROP INDEX channels_search;
+
+INSERT INTO channels (id, loc, owner_id, topic_id, name, description, default_stream_name, chat_enabled, record,
+    protected, live, current_viewers, views, created_at, updated_at, deleted_at)
+SELECT
+    (lpad(to_hex(n), 12, '0') || md5('channel' || n)::text)::varchar(32)::uuid,
+    md5('loc' || n)::uuid,
+    md5('user' || (n * 7919::bigint % 1000 + 1))::uuid,
+    CASE WHEN n % 11 > 0 THEN md5('topic' || (n % 11))::uuid END,
+    CASE n % 3
+        WHEN 0 THEN 'Stream of ' || substr(md5('name' || n), 1, 8)
+        WHEN 1 THEN substr('围棋直播间音乐游戏学习编程美食旅行', n % 14 + 1, 3) || ' ' || n
+        ELSE 'Live 🎥 show ' || n % 1000
+    END,
+    CASE WHEN n % 100 = 0 THEN 'medium ' ELSE '' END
+        || CASE WHEN n % :channels < 10 THEN 'zyzzyva 龘' ELSE 'every day at ' || n % 24 END,
+    '-', true, false, false,
+    n % (:channels / 2000) = 0, CASE WHEN n % (:channels / 2000) = 0 THEN n % 50 ELSE 0 END, n % 5000, now(), now(),
+    CASE WHEN n % 50 = 1 THEN now() END
+FROM generate_series(1, :channels) AS n;
+
+CREATE INDEX channels_search ON channels USING gin (search_grams(search)) WHERE deleted_at IS NULL;
+
+INSERT INTO streams (id, channel_id, loc, protected, topic_id, name, state, node, connection, deadline, started_at,
+    current_viewers, peak_viewers, total_viewers)
+SELECT md5('live' || id)::uuid, id, loc, false, topic_id, '-', 'live', 'local', row_number() OVER (ORDER BY id),
+    now(), now(), current_viewers, current_viewers, current_viewers
+FROM channels WHERE live;
+
+INSERT INTO streams (id, channel_id, loc, protected, topic_id, name, state, node, connection, started_at, ended_at, reason)
+SELECT md5('past' || n)::uuid, channels.id, loc, false, topic_id, '-', 'ended', 'local', n, now(), now(), 'publisher_gone'
+FROM generate_series(1, :channels / 2) AS n
+JOIN channels ON channels.loc = md5('loc' || (n % 1000 + 1))::uuid;
+
+VACUUM ANALYZE users;
+VACUUM ANALYZE topics;
+VACUUM ANALYZE channels;
+VACUUM ANALYZE streams;
