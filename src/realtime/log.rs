@@ -98,8 +98,11 @@ impl Log {
     ) -> Result<impl Stream<Item = Result<Followed, LogError>> + Send + use<>, LogError> {
         // First register, then read what was before, then drop what comes twice.
         let live = self.live.subscribe();
-        let start = after.unwrap_or_else(|| self.position(self.seen.load(Ordering::Acquire)));
-        let backlog = self.read(start).await?;
+        let (start, backlog) = match after {
+            Some(after) => (after, self.read(after).await?),
+            // Not where the tail is: it may be a moment behind, and what happened before now is not asked for.
+            None => (self.store.log_end().await?, Vec::new()),
+        };
         let subscriber = Subscriber { log: self.clone(), live, last: start.number, ready: backlog.into() };
         let events = stream::try_unfold(subscriber, |mut subscriber| async move {
             Ok(Some((subscriber.next().await?, subscriber)))
