@@ -7,6 +7,7 @@ mod against_the_library;
 mod audits;
 mod channels;
 mod cost;
+mod docs;
 mod events;
 mod hostile;
 mod http;
