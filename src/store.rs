@@ -62,15 +62,18 @@ pub enum StoreError {
 
 impl From<QueryError> for StoreError {
     fn from(error: QueryError) -> Self {
-        match &error {
+        // A connection that breaks under a statement says so in words only, whatever kind its error is of.
+        let text = error.to_string();
+        let closed = ["connection closed", "terminating connection", "the database system is"];
+        let broken = matches!(
+            error,
             QueryError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
-            | QueryError::BrokenTransactionManager => Self::Away(error.to_string()),
-            QueryError::DatabaseError(DatabaseErrorKind::Unknown, info)
-                if info.message().contains("connection closed") || info.message().contains("terminating") =>
-            {
-                Self::Away(error.to_string())
-            }
-            _ => Self::Query(error),
+                | QueryError::BrokenTransactionManager
+        );
+        if broken || closed.iter().any(|words| text.contains(words)) {
+            Self::Away(text)
+        } else {
+            Self::Query(error)
         }
     }
 }
