@@ -57,7 +57,24 @@ CREATE INDEX channels_live_viewed ON channels (views, id) WHERE live AND deleted
 CREATE INDEX channels_live_watched ON channels (current_viewers, id) WHERE live AND deleted_at IS NULL;
 CREATE INDEX channels_idle_newest ON channels (id) WHERE NOT live AND deleted_at IS NULL;
 
-CREATE INDEX channels_search ON channels USING gin (search_grams(search)) WHERE deleted_at IS NULL;
--- How frequent each run is: the planner does not take that from a partial index.
-CREATE STATISTICS channels_search_runs ON (search_grams(search)) FROM channels;
 CREATE INDEX channels_deleted ON channels (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- What a channel is found by, apart from its row: that is written each second while it is on the air, and each time
+-- an index over it would have to take all of this in again.
+CREATE TABLE channel_search (
+    channel_id uuid PRIMARY KEY REFERENCES channels ON DELETE CASCADE,
+    grams text[] NOT NULL
+);
+CREATE INDEX channel_search_grams ON channel_search USING gin (grams);
+
+CREATE FUNCTION channel_search_keep() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            INSERT INTO channel_search VALUES (NEW.id, search_grams(NEW.search))
+            ON CONFLICT (channel_id) DO UPDATE SET grams = EXCLUDED.grams;
+            RETURN NULL;
+        END
+    $$;
+CREATE TRIGGER channel_search_keep AFTER INSERT OR UPDATE OF name, description ON channels
+    FOR EACH ROW EXECUTE FUNCTION channel_search_keep();

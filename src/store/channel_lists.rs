@@ -217,9 +217,11 @@ impl QueryFragment<Pg> for Afresh {
 
 impl QueryFragment<Pg> for Holds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("(search_grams(channels.search) @> search_query(search_fold(");
+        out.push_sql(
+            "(channels.id IN (SELECT channel_id FROM channel_search WHERE grams @> search_query(search_fold(",
+        );
         out.push_bind_param::<Text, _>(self.0)?;
-        out.push_sql(")) AND strpos(channels.search, search_fold(");
+        out.push_sql("))) AND strpos(channels.search, search_fold(");
         out.push_bind_param::<Text, _>(self.0)?;
         out.push_sql(")) > 0)");
         Ok(())

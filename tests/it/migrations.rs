@@ -60,7 +60,9 @@ async fn a_table_here_is_the_table_there() {
             "SELECT table_name || '.' || column_name || ' ' || data_type
                 || CASE is_nullable WHEN 'YES' THEN ' or null' ELSE '' END AS line
              FROM information_schema.columns
-             WHERE table_schema = 'public' AND table_name <> '__diesel_schema_migrations'",
+             WHERE table_schema = 'public'
+             -- The second is kept by a trigger, and diesel never reads a row of it.
+             AND table_name NOT IN ('__diesel_schema_migrations', 'channel_search')",
         )
         .await;
     let here = columns_here(include_str!("../../src/store/schema.rs"));

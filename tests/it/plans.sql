@@ -5,8 +5,9 @@ SELECT md5('user' || n)::uuid, 'owner_' || n, 'Owner', 'streamer', '-', now() FR
 INSERT INTO topics (id, slug, name)
 SELECT md5('topic' || n)::uuid, 'topic-' || n, 'Topic ' || n FROM generate_series(1, 10) AS n;
 
--- Indexes are made at once at the end, as a restore does it: row by row the search's would take most of the time.
-DROP INDEX channels_search;
+-- What is searched is filled at once at the end, as a restore does it: row by row it would take most of the time.
+DROP INDEX channel_search_grams;
+ALTER TABLE channels DISABLE TRIGGER channel_search_keep;
 
 INSERT INTO channels (id, loc, owner_id, topic_id, name, description, default_stream_name, chat_enabled, record,
     protected, live, current_viewers, views, created_at, updated_at, deleted_at)
@@ -27,7 +28,9 @@ SELECT
     CASE WHEN n % 50 = 1 THEN now() END
 FROM generate_series(1, :channels) AS n;
 
-CREATE INDEX channels_search ON channels USING gin (search_grams(search)) WHERE deleted_at IS NULL;
+INSERT INTO channel_search SELECT id, search_grams(search) FROM channels;
+ALTER TABLE channels ENABLE TRIGGER channel_search_keep;
+CREATE INDEX channel_search_grams ON channel_search USING gin (grams);
 
 INSERT INTO streams (id, channel_id, loc, protected, topic_id, name, state, node, connection, deadline, started_at,
     current_viewers, peak_viewers, total_viewers)
@@ -43,4 +46,5 @@ JOIN channels ON channels.loc = md5('loc' || (n % 1000 + 1))::uuid;
 VACUUM ANALYZE users;
 VACUUM ANALYZE topics;
 VACUUM ANALYZE channels;
+VACUUM ANALYZE channel_search;
 VACUUM ANALYZE streams;
