@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::{Place, welcome};
 use crate::ambient::{Chance, Clock};
-use crate::auth::Passwords;
+use crate::auth::{Passwords, is_handle, is_password};
 use crate::lifecycle::Failure;
 use crate::store::{Role, Store, User};
 
@@ -98,8 +98,7 @@ impl Command {
 
 impl Account {
     async fn create(self) -> Result<(), Failure> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if !(3..=30).contains(&self.handle.len()) || !self.handle.bytes().all(fits) {
+        if !is_handle(&self.handle) {
             return Err("--handle must be 3 to 30 characters of a-z, 0-9 and _".into());
         }
         let (store, clock, chance) = (self.place.store()?, Clock::system(), Chance::system());
@@ -139,7 +138,7 @@ fn given_password() -> Result<Option<String>, Failure> {
     input.lock().read_line(&mut text)?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Ok(None),
-        password if (8..=200).contains(&password.chars().count()) => Ok(Some(password.to_owned())),
+        password if is_password(password) => Ok(Some(password.to_owned())),
         _ => Err("the password must have 8 to 200 characters".into()),
     }
 }

@@ -3,6 +3,7 @@
 use async_graphql::MaybeUndefined;
 
 use super::error::{ApiError, Result};
+use crate::auth::{is_handle, is_password};
 
 /// A line of text of `least` to `most` characters.
 pub(super) fn line(field: &'static str, text: &str, least: usize, most: usize) -> Result<String> {
@@ -53,10 +54,7 @@ pub(super) fn known_slug(slug: String) -> String {
 
 /// A new password.
 pub(super) fn password(field: &'static str, password: &str) -> Result<()> {
-    match password.chars().count() {
-        8..=200 => Ok(()),
-        _ => Err(ApiError::bad(field, "8 to 200 characters")),
-    }
+    if is_password(password) { Ok(()) } else { Err(ApiError::bad(field, "8 to 200 characters")) }
 }
 
 /// The address of a picture.
@@ -84,11 +82,6 @@ pub(super) fn kept<T>(field: &'static str, value: MaybeUndefined<T>) -> Result<O
         MaybeUndefined::Null => Err(ApiError::bad(field, "it cannot be null; leave it out to keep it")),
         MaybeUndefined::Value(value) => Ok(Some(value)),
     }
-}
-
-fn is_handle(handle: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    (3..=30).contains(&handle.len()) && handle.bytes().all(fits)
 }
 
 fn is_slug(slug: &str) -> bool {
