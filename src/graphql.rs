@@ -1,6 +1,8 @@
 //! The graph: one file per noun of the product, with its type, queries, mutations and subscriptions. Resolvers know
 //! the store, the log, presence and ingest; they know nothing of sockets. `http` mounts [`Graph`].
 
+#[cfg(feature = "bench")]
+mod bench;
 mod channel;
 mod channels;
 mod context;
@@ -31,6 +33,8 @@ use futures_util::stream::BoxStream;
 use crate::auth::{SessionToken, Viewer};
 use error::ApiError;
 
+#[cfg(feature = "bench")]
+pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
 pub use source::{Sharing, Told};
 
@@ -58,7 +62,11 @@ struct Mutation(
 /// The root of all subscriptions, over `graphql-transport-ws`.
 #[derive(MergedSubscription, Default)]
 #[graphql(name = "Subscription")]
-struct Subscription(event::EventSubscription, viewer_count::ViewerCountSubscription);
+struct Subscription(
+    event::EventSubscription,
+    viewer_count::ViewerCountSubscription,
+    #[cfg(feature = "bench")] bench::BenchSubscription,
+);
 
 /// Everything that answers documents; cloned freely.
 #[derive(Clone)]

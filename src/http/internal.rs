@@ -41,8 +41,17 @@ pub fn internal(state: Internal) -> Router {
         .with_state(state.clone())
         .merge(ingest::routes(state.ingest.clone()))
         .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));
+    #[cfg(feature = "bench")]
+    let asked_by_nginx = asked_by_nginx.route("/bench/events", axum::routing::post(emit));
     // Prometheus has no secret to show; the figures hold none.
     asked_by_nginx.route("/metrics", get(async move || state.figures()))
+}
+
+/// `POST /bench/events?loc=LOC&count=N`.
+#[cfg(feature = "bench")]
+async fn emit(axum::extract::Query(asked): axum::extract::Query<crate::graphql::Emission>) -> StatusCode {
+    crate::graphql::emit(&asked, crate::ambient::Clock::system().now());
+    StatusCode::NO_CONTENT
 }
 
 async fn only_nginx(State(secrets): State<Arc<Secrets>>, request: Request, next: Next) -> Response {
