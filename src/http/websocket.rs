@@ -64,7 +64,7 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
     let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(&mut parts, &()).await;
     let id = parts.extensions.remove::<RequestId>().unwrap_or_else(|| RequestId::new(&public.chance));
     let tasks = public.tasks.clone();
-    tasks.pass("socket", async move {
+    tasks.clone().pass("upgrade", async move {
         let Ok(upgraded) = upgrade.await else { return };
         let Ok(raw) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
         let now = public.sockets.now();
@@ -73,7 +73,9 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
             connection.close(&Close::SubprotocolNotAcceptable);
         }
         // A copy, since what is handed back holds on to the whole buffer that it was read into.
-        Reader::new(Arc::new(connection), shown, room).run(raw.read_buf.to_vec()).await;
+        let begun = raw.read_buf.to_vec();
+        // A task of its own, since this one has grown for the sake of the upgrade.
+        tasks.pass("socket", Reader::new(Arc::new(connection), shown, room).run(begun));
     });
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();

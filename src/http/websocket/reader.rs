@@ -68,12 +68,11 @@ impl<G: Answers> Reader<G> {
     }
 
     /// Listens until the connection is over. `begun` is what the client sent on the heels of its request.
-    pub(super) async fn run(mut self, mut begun: Vec<u8>) {
+    pub(super) fn run(mut self, mut begun: Vec<u8>) -> impl Future<Output = ()> + Send {
         if !begun.is_empty() {
             self.take(&mut begun);
         }
-        drop(begun);
-        poll_fn(|cx| self.poll(cx)).await;
+        poll_fn(move |cx| self.poll(cx))
     }
 
     /// Ready when the connection is over.
@@ -162,7 +161,9 @@ impl<G: Answers> Reader<G> {
         self.identifying = None;
         match who {
             Ok(requester) => {
-                self.requester = Some(Arc::new(requester));
+                let nobody = || Arc::clone(&self.connection.public.sockets.nobody);
+                let is_nobody = G::is_anonymous(&requester);
+                self.requester = Some(if is_nobody { nobody() } else { Arc::new(requester) });
                 self.connection.welcome();
             }
             Err(error) if code(&error) == Some("UNAUTHENTICATED") => self.connection.close(&Close::Forbidden),

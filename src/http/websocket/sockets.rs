@@ -25,6 +25,8 @@ const TURN: usize = 256;
 pub(in crate::http) struct Sockets<G: Answers> {
     pub(in crate::http) groups: Groups<Connection<G>>,
     pub(super) backlog: Backlog,
+    /// Whoever is nobody in particular.
+    pub(super) nobody: Arc<G::Requester>,
     all: Mutex<Slab<Arc<Connection<G>>>>,
     free: Arc<Semaphore>,
     beat: AtomicU32,
@@ -35,6 +37,7 @@ impl<G: Answers> Default for Sockets<G> {
         Self {
             groups: Groups::default(),
             backlog: Backlog::default(),
+            nobody: Arc::default(),
             all: Mutex::default(),
             free: Arc::new(Semaphore::new(MAX_SOCKETS)),
             beat: AtomicU32::new(0),
