@@ -9,6 +9,7 @@ mod channels;
 mod cost;
 mod docs;
 mod events;
+mod fan_out;
 mod hostile;
 mod http;
 mod layers;
