@@ -15,16 +15,23 @@ pub(crate) enum Subject {
     Tally,
     BareLoop,
     AsyncGraphql,
+    Mercurius,
+    Yoga,
+    Apollo,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 3] = [Self::Tally, Self::BareLoop, Self::AsyncGraphql];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tally, Self::BareLoop, Self::AsyncGraphql, Self::Mercurius, Self::Yoga, Self::Apollo];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tally => "Tally",
             Self::BareLoop => "bare loop",
             Self::AsyncGraphql => "async-graphql-axum",
+            Self::Mercurius => "mercurius",
+            Self::Yoga => "yoga",
+            Self::Apollo => "apollo",
         }
     }
 
@@ -55,6 +62,13 @@ impl Subject {
             }
             Self::BareLoop | Self::AsyncGraphql => {
                 command.args(["--peer", self.name(), &server.to_string()]);
+                server
+            }
+            Self::Mercurius | Self::Yoga | Self::Apollo => {
+                let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+                command = Command::new("node");
+                command.arg(peers.join(self.name()).with_extension("js")).arg(server.to_string());
+                command.env("NODE_ENV", "production");
                 server
             }
         };

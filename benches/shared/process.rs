@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The core of what is measured; whoever measures has the next one.
@@ -72,7 +72,7 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().expect("a figure in KiB")
     }
 
-    /// Waits until the server has nothing more to do; returns since when.
+    /// Waits until the server has no more to do than what it does by itself now and then; returns since when.
     pub(crate) fn rest(&mut self) -> Instant {
         const WINDOW: Duration = Duration::from_millis(10);
         let began = Instant::now();
@@ -80,7 +80,7 @@ impl Process {
         while quiet < 10 && began.elapsed() < PATIENCE {
             sleep(WINDOW);
             let now = self.cpu();
-            if now - used < WINDOW / 10 {
+            if now - used < WINDOW / 4 {
                 quiet += 1;
             } else {
                 (since, quiet) = (Instant::now(), 0);
@@ -98,8 +98,9 @@ impl Drop for Process {
     }
 }
 
-/// Puts whoever measures on a core of its own.
+/// Puts whoever measures on a core of its own, and, where that is allowed, both before whatever else runs.
 pub(crate) fn prepare_core() {
+    let _ = setpriority_process(None, -15);
     let mut others = CpuSet::new();
     others.set(CORE + 1);
     sched_setaffinity(None, &others).expect("two cores");
