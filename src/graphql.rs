@@ -16,6 +16,7 @@ mod page;
 mod playback;
 mod scalar;
 pub mod scan;
+mod source;
 mod stream;
 mod topic;
 mod user;
@@ -27,7 +28,7 @@ use async_graphql::extensions::Analyzer;
 use async_graphql::{
     MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError, Value,
 };
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::BoxStream;
 
 use crate::auth::{SessionToken, Viewer};
 use error::ApiError;
@@ -35,6 +36,7 @@ use error::ApiError;
 #[cfg(feature = "bench")]
 pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
+pub use source::{Sharing, Told};
 
 /// Deeper than anything sensible; graphql-js' introspection is 15 deep and must pass.
 const DEEPEST: usize = 20;
@@ -98,7 +100,7 @@ impl Graph {
     /// A ready answer: `UNAUTHENTICATED` when the token is unknown or its session over, `UNAVAILABLE` when that
     /// cannot be found out.
     pub async fn requester(&self, token: Option<&str>) -> Result<Requester, ServerError> {
-        let Some(text) = token else { return Ok(Requester { viewer: Viewer::Anonymous, token: None }) };
+        let Some(text) = token else { return Ok(Requester::default()) };
         let refused = || server_error(ApiError::Unauthenticated("this session is over; sign in again"));
         let token: SessionToken = text.parse().map_err(|_| refused())?;
         let session = self.parts.store.session(&token.hash(), self.parts.clock.now()).await;
@@ -121,16 +123,14 @@ impl Graph {
         response
     }
 
-    /// Runs any operation as a stream of responses.
-    pub fn subscribe(&self, request: Request, requester: &Requester) -> BoxStream<'static, Response> {
-        let document = request.query.clone();
-        let responses = self.schema.execute_stream(self.prepare(request, requester));
-        let plain = move |mut response: Response| {
-            response.extensions.remove("analyzer");
-            response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
-            response
-        };
-        responses.map(plain).boxed()
+    /// How equal subscriptions may be served together.
+    pub fn sharing(&self, request: &mut Request) -> Sharing {
+        source::sharing(request)
+    }
+
+    /// Runs a subscription.
+    pub fn subscribe(&self, request: Request, requester: &Requester) -> BoxStream<'static, Told> {
+        source::subscribe(self, request, requester)
     }
 
     /// What keeps this process from serving, in words; `None` when all is well.

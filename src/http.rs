@@ -28,7 +28,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
-use tokio::sync::Semaphore;
 
 pub use self::connections::serve;
 pub use self::internal::{Internal, internal};
@@ -36,12 +35,16 @@ pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
 use crate::ambient::{Chance, Clock};
 use crate::graphql::{Graph, Requester};
+pub use crate::graphql::{Sharing, Told};
 use crate::lifecycle::Tasks;
 
 /// What these routes ask of the graph, so that their tests can bring a small one of their own.
 pub trait Answers: Clone + Send + Sync + 'static {
-    /// Who asks; resolved once per HTTP request or per socket.
-    type Requester: Clone + Send + Sync + 'static;
+    /// Who asks; resolved once per HTTP request or per socket. By default nobody in particular.
+    type Requester: Clone + Default + Send + Sync + 'static;
+
+    /// Whether that is nobody in particular.
+    fn is_anonymous(requester: &Self::Requester) -> bool;
 
     /// Who holds `token`, given without its scheme; the error is ready to be sent.
     fn requester(
@@ -56,8 +59,11 @@ pub trait Answers: Clone + Send + Sync + 'static {
         requester: &Self::Requester,
     ) -> impl Future<Output = Answered> + Send;
 
-    /// Runs any operation as a stream of responses.
-    fn subscribe(&self, request: Document, requester: &Self::Requester) -> BoxStream<'static, Answered>;
+    /// How equal subscriptions may be served together.
+    fn sharing(&self, request: &mut Document) -> Sharing;
+
+    /// Runs a subscription.
+    fn subscribe(&self, request: Document, requester: &Self::Requester) -> BoxStream<'static, Told>;
 
     /// What keeps this process from serving.
     fn unready(&self) -> impl Future<Output = Option<String>> + Send;
@@ -65,6 +71,10 @@ pub trait Answers: Clone + Send + Sync + 'static {
 
 impl Answers for Graph {
     type Requester = Requester;
+
+    fn is_anonymous(requester: &Requester) -> bool {
+        requester.is_anonymous()
+    }
 
     async fn requester(&self, token: Option<&str>) -> Result<Requester, ServerError> {
         Self::requester(self, token).await
@@ -74,7 +84,11 @@ impl Answers for Graph {
         Self::execute(self, request, requester).await
     }
 
-    fn subscribe(&self, request: Document, requester: &Requester) -> BoxStream<'static, Answered> {
+    fn sharing(&self, request: &mut Document) -> Sharing {
+        Self::sharing(self, request)
+    }
+
+    fn subscribe(&self, request: Document, requester: &Requester) -> BoxStream<'static, Told> {
         Self::subscribe(self, request, requester)
     }
 
@@ -84,21 +98,19 @@ impl Answers for Graph {
 }
 
 /// What the public routes need.
-#[derive(Clone)]
-pub struct Public<G> {
+pub struct Public<G: Answers> {
     graph: G,
     tasks: Tasks,
     clock: Clock,
     chance: Chance,
     public_url: Arc<str>,
     patience: Patience,
-    sockets: Arc<Semaphore>,
+    sockets: websocket::Sockets<G>,
 }
 
 impl<G: Answers> Public<G> {
     /// `public_url` is the base of this site's URLs: pages from there may speak by cookie.
     pub fn new(graph: G, tasks: Tasks, clock: Clock, chance: Chance, public_url: &str) -> Self {
-        let sockets = Arc::new(Semaphore::new(websocket::MAX_SOCKETS));
         Self {
             graph,
             tasks,
@@ -106,7 +118,7 @@ impl<G: Answers> Public<G> {
             chance,
             public_url: public_url.into(),
             patience: Patience::default(),
-            sockets,
+            sockets: websocket::Sockets::default(),
         }
     }
 
@@ -117,8 +129,11 @@ impl<G: Answers> Public<G> {
     }
 }
 
-/// The public routes, with everything around them that every answer goes through.
+/// The public routes, with everything around them that every answer goes through; and a task that looks after the
+/// WebSockets.
 pub fn public<G: Answers>(state: Public<G>) -> Router {
+    let state = Arc::new(state);
+    state.tasks.keep("sockets", websocket::sweep(Arc::clone(&state)));
     Router::new()
         .route("/graphql", any(graphql_door::<G>))
         .route("/healthz", get(health::healthz))
@@ -131,7 +146,7 @@ pub fn public<G: Answers>(state: Public<G>) -> Router {
 }
 
 /// One path, two transports.
-async fn graphql_door<G: Answers>(State(public): State<Public<G>>, request: Request) -> Response {
+async fn graphql_door<G: Answers>(State(public): State<Arc<Public<G>>>, request: Request) -> Response {
     if websocket::is_asked_for(request.headers()) {
         websocket::open(public, request).await
     } else {
@@ -153,7 +168,11 @@ impl RequestId {
 }
 
 /// Gives the request an id, turns a panic into an answer, and adds the headers of every answer.
-async fn around<G: Answers>(State(public): State<Public<G>>, mut request: Request, next: Next) -> Response {
+async fn around<G: Answers>(
+    State(public): State<Arc<Public<G>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let RequestId(id) = RequestId::new(&public.chance);
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", id = &*id);

@@ -4,9 +4,10 @@
 use crate::store::{Channel, Role, User, UserId};
 
 /// Whoever asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Viewer {
     /// Nobody in particular.
+    #[default]
     Anonymous,
     /// Somebody who has signed in.
     User(User),

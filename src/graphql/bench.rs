@@ -1,7 +1,7 @@
 //! What only the benchmarks ask for: events that are numbered and never conflated, so that each one can be followed
 //! to each subscriber. No release has this; see the feature `bench`.
 
-use async_graphql::{Object, Subscription};
+use async_graphql::{Context, Object, Subscription};
 use chrono::Utc;
 use futures_util::stream::{self, Stream, StreamExt};
 use std::sync::LazyLock;
@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::error::Result;
 use super::scalar::{DateTime, UuidScalar};
+use super::source;
 
 /// More than any burst that is measured.
 const CAPACITY: usize = 1024;
@@ -72,12 +74,14 @@ impl BenchSubscription {
     /// Every event emitted for an address from now on. It ends when the subscriber has fallen too far behind.
     async fn bench_events(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "The address.")] loc: UuidScalar,
-    ) -> impl Stream<Item = BenchEvent> + use<> {
+    ) -> Result<impl Stream<Item = BenchEvent> + use<>> {
         let events = stream::unfold(EVENTS.subscribe(), async |mut events| {
             let event = events.recv().await.ok()?;
             Some((event, events))
         });
-        events.filter(move |event| std::future::ready(event.loc == loc.0))
+        let events = events.filter(move |event| std::future::ready(event.loc == loc.0));
+        source::follow(ctx, async { Ok(events.map(|event| (None, event))) }).await
     }
 }

@@ -44,13 +44,20 @@ pub struct Parts {
     pub session: Duration,
 }
 
-/// Who asks: resolved once a request, or once a socket.
-#[derive(Clone)]
+/// Who asks: resolved once a request, or once a socket. By default nobody in particular.
+#[derive(Clone, Default)]
 pub struct Requester {
     /// The viewer.
     pub(super) viewer: Viewer,
     /// The token that it came with.
     pub(super) token: Option<SessionToken>,
+}
+
+impl Requester {
+    /// Whether it is nobody in particular.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.viewer, Viewer::Anonymous)
+    }
 }
 
 /// Two words for resolvers: the parts, and the viewer.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Error, ErrorExtensions, ServerError, Value};
+use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
 use crate::auth::{Denied, NotSealedHere, PasswordError};
 use crate::ingest::IngestError;
@@ -125,6 +125,13 @@ impl From<NotSealedHere> for ApiError {
         tracing::error!(%error, "is this the data directory that the database belongs to?");
         Self::Internal
     }
+}
+
+/// Whether something in an answer is missing that can be had later.
+pub(super) fn is_unavailable(response: &Response) -> bool {
+    let unavailable = Some(Value::from("UNAVAILABLE"));
+    let code = |error: &ServerError| error.extensions.as_ref().and_then(|it| it.get("code").cloned());
+    response.errors.iter().any(|error| code(error) == unavailable)
 }
 
 /// Says which argument a value was given to that a scalar would not have: the scalar does not know, but its error

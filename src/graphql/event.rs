@@ -3,13 +3,15 @@
 use async_graphql::{Context, Enum, Interface, Object, Subscription};
 use futures_util::StreamExt;
 use futures_util::stream::Stream as Events;
+use uuid::Uuid;
 
-use super::context::Ask;
+use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
 use super::input;
 use super::load::found;
 use super::page::{event_cursor, event_position};
 use super::scalar::{DateTime, UuidScalar};
+use super::source;
 use super::stream::Stream;
 use crate::realtime::{Filter, Followed};
 use crate::store::{self, EventKind};
@@ -145,24 +147,34 @@ impl EventSubscription {
         #[graphql(desc = "The cursor of the last event seen, or a list's `eventCursor`.")] after: Option<
             String,
         >,
-    ) -> Result<impl Events<Item = Result<StreamEvent>> + use<>> {
-        let parts = ctx.parts();
-        let after = after.as_deref().map(event_position).transpose()?;
-        let loc = loc.map(store::Loc::from);
-        // A cursor may be of the time before the channel was deleted; without one, somebody mistyped.
-        if let (Some(loc), None) = (loc, after)
-            && parts.store.channel_by_loc(loc).await?.is_none()
-        {
-            return Err(ApiError::NotFound { what: "channel" });
-        }
-        let topic = match topic {
-            Some(slug) => match parts.store.topic_by_slug(&input::known_slug(slug)).await? {
-                Some(topic) => Some(topic.id),
-                None => return Err(ApiError::NotFound { what: "topic" }),
-            },
-            None => None,
-        };
-        let events = parts.log.subscribe(after, Filter { loc, topic }).await?;
-        Ok(events.map(|followed| followed.map(StreamEvent::from).map_err(ApiError::from)))
+    ) -> Result<impl Events<Item = StreamEvent> + use<>> {
+        let events = source::follow(ctx, events(ctx.parts(), loc, topic, after)).await?;
+        Ok(events.map(StreamEvent::from))
     }
+}
+
+/// The events of a channel, of a topic, or all, each of its own.
+async fn events(
+    parts: &Parts,
+    loc: Option<UuidScalar>,
+    topic: Option<String>,
+    after: Option<String>,
+) -> Result<impl Events<Item = (Option<Uuid>, Followed)> + use<>> {
+    let after = after.as_deref().map(event_position).transpose()?;
+    let loc = loc.map(store::Loc::from);
+    // A cursor may be of the time before the channel was deleted; without one, somebody mistyped.
+    if let (Some(loc), None) = (loc, after)
+        && parts.store.channel_by_loc(loc).await?.is_none()
+    {
+        return Err(ApiError::NotFound { what: "channel" });
+    }
+    let topic = match topic {
+        Some(slug) => match parts.store.topic_by_slug(&input::known_slug(slug)).await? {
+            Some(topic) => Some(topic.id),
+            None => return Err(ApiError::NotFound { what: "topic" }),
+        },
+        None => None,
+    };
+    let followed = parts.log.subscribe(after, Filter { loc, topic }).await?;
+    Ok(followed.map(|followed| (None, followed)))
 }

@@ -3,16 +3,19 @@
 use async_graphql::{Context, Object, Subscription};
 use futures_util::stream::{self, Stream as Counts, StreamExt, select_all};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::channel::Channel;
-use super::context::Ask;
+use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
 use super::load::found;
 use super::scalar::{DateTime, UuidScalar, int};
+use super::source;
 use crate::realtime::Audience;
 use crate::store::{ChannelId, Loc};
 
 /// The audience of a channel at a moment.
+#[derive(Clone)]
 pub(super) struct ViewerCount {
     loc: Loc,
     channel: ChannelId,
@@ -62,25 +65,35 @@ impl ViewerCountSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The addresses of 1 to 100 channels.")] locs: Vec<UuidScalar>,
     ) -> Result<impl Counts<Item = ViewerCount> + use<>> {
-        if !(1..=100).contains(&locs.len()) {
-            return Err(ApiError::bad("locs", "1 to 100 channels"));
-        }
-        let mut locs: Vec<Loc> = locs.into_iter().map(Loc::from).collect();
-        locs.sort_unstable();
-        locs.dedup();
-        let parts = ctx.parts();
-        let channels = parts.store.channels_by_loc(&locs).await?;
-        if channels.len() < locs.len() {
-            return Err(ApiError::NotFound { what: "channel" });
-        }
-        let watched = channels.into_iter().map(|channel| {
-            let audience = parts.presence.watch(channel.loc);
-            changes(audience)
-                .map(move |audience| ViewerCount { loc: channel.loc, channel: channel.id, audience })
-                .boxed()
-        });
-        Ok(select_all(watched))
+        source::follow(ctx, audiences(ctx.parts(), locs)).await
     }
+}
+
+/// The audiences of channels, each under its address.
+async fn audiences(
+    parts: &Parts,
+    locs: Vec<UuidScalar>,
+) -> Result<impl Counts<Item = (Option<Uuid>, ViewerCount)> + use<>> {
+    if !(1..=100).contains(&locs.len()) {
+        return Err(ApiError::bad("locs", "1 to 100 channels"));
+    }
+    let mut locs: Vec<Loc> = locs.into_iter().map(Loc::from).collect();
+    locs.sort_unstable();
+    locs.dedup();
+    let channels = parts.store.channels_by_loc(&locs).await?;
+    if channels.len() < locs.len() {
+        return Err(ApiError::NotFound { what: "channel" });
+    }
+    let mut watched = channels.into_iter().map(|channel| {
+        let count = move |audience| ViewerCount { loc: channel.loc, channel: channel.id, audience };
+        changes(parts.presence.watch(channel.loc))
+            .map(move |audience| (Some(channel.loc.0), count(audience)))
+            .boxed()
+    });
+    Ok(match (watched.next(), watched.len()) {
+        (Some(only), 0) => only,
+        (first, _) => select_all(first.into_iter().chain(watched)).boxed(),
+    })
 }
 
 /// The newest value whenever there is one; what was missed in between is of no interest.

@@ -1,136 +1,162 @@
-//! Runs one operation of a WebSocket and says how it goes: results, then an end; or a refusal and nothing else.
+//! Runs the operations of WebSockets: queries and mutations each by itself, subscriptions once for all that are
+//! equal.
+//!
+//! Equal means: the same document, operation, variables and extensions, and nobody in particular who asks; or
+//! somebody, when the document selects nothing that depends on who that is. A shared execution is always nobody's:
+//! were the distinction ever wrong, members would be told less than they may know, never more.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Response, ServerError};
-use futures_util::stream::{self, BoxStream};
+use async_graphql::{Request, Response};
+use futures_util::future::abortable;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use super::operation::{Answer, Operation, Parameters, error};
-use super::{Answers, Public, RequestId};
+use super::protocol::Ticket;
+use super::websocket::Connection;
+use super::{Answers, Public, RequestId, Sharing, Told};
 use crate::ambient::Clock;
+use crate::realtime::{End, Group, Manner, Update};
 use crate::telemetry::Queries;
 
-/// What comes of an operation.
-pub(super) enum Outcome {
-    /// A result.
-    Next(Answer),
-    /// It cannot be executed; nothing follows.
-    Refused(Answer),
-    /// Everything has been said.
-    Complete,
-}
+/// How many updates go out together at the most.
+const BATCH: usize = 64;
+/// How many bytes of payload go out together, unless one update has more.
+const BATCH_BYTES: usize = 64 * 1024;
 
-impl Outcome {
-    fn with_id(self, id: &RequestId) -> Self {
-        match self {
-            Self::Next(answer) => Self::Next(answer.with_id(id)),
-            Self::Refused(answer) => Self::Refused(answer.with_id(id)),
-            Self::Complete => Self::Complete,
-        }
-    }
-}
-
-/// The outcomes of an operation, made as they are asked for; the last one is never `Next`.
-pub(super) fn outcomes<G: Answers>(
-    public: &Public<G>,
-    requester: &G::Requester,
+/// Begins an operation of a connection, whose answers come by themselves.
+pub(super) fn start<G: Answers>(
+    connection: &Arc<Connection<G>>,
+    requester: &Arc<G::Requester>,
+    ticket: Ticket,
     parameters: Parameters,
-    address: Option<IpAddr>,
-    id: &RequestId,
-) -> BoxStream<'static, Outcome> {
-    let Operation { request, kind, name } = match parameters.admit(address) {
-        Ok(operation) => operation,
-        Err(refused) => return stream::once(async { Outcome::Refused(refused.into()) }).boxed(),
-    };
-    let (clock, started) = (public.clock.clone(), public.clock.elapsed());
-    let line = Line { kind, name, clock, started, queries: Queries::default() };
-    let (graph, requester) = (public.graph.clone(), requester.clone());
-    let id = id.clone();
-    if kind == OperationType::Subscription {
-        let outcomes = until_the_end(graph.subscribe(request, &requester), line);
-        return outcomes.map(move |outcome| outcome.with_id(&id)).boxed();
+) {
+    let public = &connection.public;
+    let anonymous = G::is_anonymous(requester);
+    let key = parameters.digest();
+    if public.sockets.groups.join(&key, anonymous, connection, ticket) {
+        return;
     }
-    let patience = public.patience.execution;
-    let answered = async move {
-        let executed = line.queries.of(AssertUnwindSafe(graph.execute(request, &requester)).catch_unwind());
-        let response = match timeout(patience, executed).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(_)) => failed(),
-            Err(_) => Response::from_errors(vec![error("UNAVAILABLE", "It took too long; try again later.")]),
-        };
-        let answer = Answer::from(response);
-        drop(line);
-        if answer.data.is_none() {
-            stream::iter(vec![Outcome::Refused(answer)])
-        } else {
-            stream::iter(vec![Outcome::Next(answer), Outcome::Complete])
-        }
+    let mut operation = match parameters.admit(connection.address) {
+        Ok(operation) => operation,
+        Err(refused) => return connection.refuse(ticket, &refused.into()),
     };
-    answered.flatten_stream().map(move |outcome| outcome.with_id(&id)).boxed()
+    if operation.kind != OperationType::Subscription {
+        return execute(connection, requester, ticket, operation);
+    }
+    let Sharing { is_public, keeps } = public.graph.sharing(&mut operation.request);
+    let shared = anonymous || is_public;
+    let manner = Manner { key: shared.then_some(key), is_public, keeps };
+    let Some(group) = public.sockets.groups.open(manner, connection, ticket) else { return };
+    let Operation { request, kind, name } = operation;
+    let line = Line::new(kind, name, &public.clock);
+    let responses = match shared {
+        true => public.graph.subscribe(request, &G::Requester::default()),
+        false => public.graph.subscribe(request, requester),
+    };
+    let (public, id) = (Arc::clone(public), connection.id.clone());
+    connection.public.tasks.pass("subscription", serve(public, group, responses, line, id));
 }
 
-/// A subscription's results. A first response that holds only errors, after which the stream ends, says that the
-/// subscription never began, whether it was the document or the resolver that would not have it.
-fn until_the_end(responses: BoxStream<'static, Response>, line: Line) -> BoxStream<'static, Outcome> {
-    let responses =
-        AssertUnwindSafe(responses).catch_unwind().map(|caught| caught.unwrap_or_else(|_| failed()));
-    let state = (responses.boxed(), Some(line), Place::First);
-    let outcomes = stream::unfold(state, |(mut responses, line, place)| async move {
-        match place {
-            Place::Ended => None,
-            Place::Held(answer) => Some((Outcome::Next(answer), (responses, line, Place::Later))),
-            Place::First | Place::Later => {
-                let first = matches!(place, Place::First);
-                let next = match &line {
-                    Some(line) => line.queries.of(responses.next()).await,
-                    None => responses.next().await,
-                };
-                let Some(response) = next else {
-                    return Some((Outcome::Complete, (responses, None, Place::Ended)));
-                };
-                let only_errors = response.data == async_graphql::Value::Null && !response.errors.is_empty();
-                if first && only_errors {
-                    let errors = response.errors.clone();
-                    return Some(first_failure(response, errors, responses, line).await);
-                }
-                Some((Outcome::Next(response.into()), (responses, line, Place::Later)))
-            }
+/// Runs a query or a mutation.
+fn execute<G: Answers>(
+    connection: &Arc<Connection<G>>,
+    requester: &Arc<G::Requester>,
+    ticket: Ticket,
+    operation: Operation,
+) {
+    let Operation { request, kind, name } = operation;
+    let line = Line::new(kind, name, &connection.public.clock);
+    let (connection, requester) = (Arc::clone(connection), Arc::clone(requester));
+    let tasks = connection.public.tasks.clone();
+    let holder = Arc::clone(&connection);
+    let (run, abort) = abortable(async move {
+        let public = &connection.public;
+        let answer = Answer::from(answered(public, request, &requester, &line).await).with_id(&connection.id);
+        match answer.data {
+            None => connection.refuse(ticket, &answer),
+            Some(_) => connection.answer(ticket, &answer),
         }
     });
-    outcomes.boxed()
+    holder.hold(ticket, abort);
+    tasks.pass("operation", run.map(drop));
 }
 
-type State = (BoxStream<'static, Response>, Option<Line>, Place);
-
-/// Where a subscription's stream is.
-enum Place {
-    First,
-    Later,
-    /// One more result was read and waits.
-    Held(Answer),
-    Ended,
-}
-
-/// Looks whether the stream ends with its first, failed response.
-async fn first_failure(
-    response: Response,
-    errors: Vec<ServerError>,
-    mut responses: BoxStream<'static, Response>,
-    line: Option<Line>,
-) -> (Outcome, State) {
-    match responses.next().now_or_never() {
-        Some(None) => {
-            let refused = Answer::from(Response::from_errors(errors));
-            (Outcome::Refused(refused), (responses, None, Place::Ended))
-        }
-        Some(Some(second)) => (Outcome::Next(response.into()), (responses, line, Place::Held(second.into()))),
-        None => (Outcome::Next(response.into()), (responses, line, Place::Later)),
+async fn answered<G: Answers>(
+    public: &Public<G>,
+    request: Request,
+    requester: &G::Requester,
+    line: &Line,
+) -> Response {
+    let executed = line.queries.of(AssertUnwindSafe(public.graph.execute(request, requester)).catch_unwind());
+    match timeout(public.patience.execution, executed).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => failed(),
+        Err(_) => Response::from_errors(vec![error("UNAVAILABLE", "It took too long; try again later.")]),
     }
+}
+
+/// Serves a group until its subscription ends or nobody is in it any more.
+async fn serve<G: Answers>(
+    public: Arc<Public<G>>,
+    group: Arc<Group<Connection<G>>>,
+    mut responses: BoxStream<'static, Told>,
+    line: Line,
+    id: RequestId,
+) {
+    let mut first = true;
+    let end = loop {
+        let told = tokio::select! {
+            () = group.abandoned() => return,
+            told = next(&mut responses, &line) => told,
+        };
+        let Some(told) = told else { break End::Complete };
+        // A first response that holds only errors, after which nothing comes, says that the subscription never began,
+        // whether it was the document or the resolver that would not have it.
+        let only_errors =
+            told.response.data == async_graphql::Value::Null && !told.response.errors.is_empty();
+        let mut following = next(&mut responses, &line).now_or_never();
+        if first && only_errors && matches!(following, Some(None)) {
+            let refused = Answer::from(Response::from_errors(told.response.errors)).with_id(&id);
+            break End::Refused(refused.errors_to_json().into());
+        }
+        first = false;
+        let mut updates = vec![update(told, &id)];
+        let mut bytes = updates[0].payload.len();
+        while let Some(Some(told)) = following {
+            updates.push(update(told, &id));
+            bytes += updates[updates.len() - 1].payload.len();
+            let enough = updates.len() >= BATCH || bytes >= BATCH_BYTES;
+            following = if enough { None } else { next(&mut responses, &line).now_or_never() };
+        }
+        Box::pin(public.sockets.groups.publish(&group, &updates)).await;
+        if matches!(following, Some(None)) {
+            break End::Complete;
+        }
+    };
+    public.sockets.groups.end(&group, &end);
+}
+
+/// The next response of a subscription. A panic ends it.
+async fn next(responses: &mut BoxStream<'static, Told>, line: &Line) -> Option<Told> {
+    let next = AssertUnwindSafe(responses.next()).catch_unwind();
+    match line.queries.of(next).await {
+        Ok(told) => told,
+        Err(_) => {
+            *responses = futures_util::stream::empty().boxed();
+            Some(Told { subject: None, response: failed() })
+        }
+    }
+}
+
+fn update(told: Told, id: &RequestId) -> Update {
+    let payload = Answer::from(told.response).with_id(id).to_json();
+    Update { subject: told.subject, payload: payload.into() }
 }
 
 /// What a client is told of a panic; the panic itself has been written to the log.
@@ -146,6 +172,12 @@ struct Line {
     clock: Clock,
     started: Duration,
     queries: Queries,
+}
+
+impl Line {
+    fn new(kind: OperationType, name: Option<String>, clock: &Clock) -> Self {
+        Self { kind, name, clock: clock.clone(), started: clock.elapsed(), queries: Queries::default() }
+    }
 }
 
 impl Drop for Line {

@@ -18,7 +18,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 }
 
 /// 200 when all that is needed is there; 503 with the reason otherwise, and while stopping.
-pub(super) async fn readyz<G: Answers>(State(public): State<Public<G>>) -> impl IntoResponse {
+pub(super) async fn readyz<G: Answers>(State(public): State<std::sync::Arc<Public<G>>>) -> impl IntoResponse {
     let reason = if public.tasks.stopping().is_cancelled() {
         Some("stopping".to_owned())
     } else {

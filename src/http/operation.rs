@@ -9,9 +9,11 @@ use async_graphql::parser::types::{
 use async_graphql::{ErrorExtensionValues, Name, Request, Response, ServerError, Variables};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::RequestId;
 use crate::graphql::scan;
+use crate::realtime::Key;
 
 /// The most errors in one answer: whoever has more reads the first ones anyway.
 const MAX_ERRORS: usize = 5;
@@ -52,6 +54,19 @@ impl Parameters {
         let variables = object(members.remove("variables")).ok_or("`variables` must be an object.")?;
         let extensions = object(members.remove("extensions")).ok_or("`extensions` must be an object.")?;
         Ok(Self { query, operation_name, variables, extensions })
+    }
+
+    /// What tells equal requests from others.
+    pub(super) fn digest(&self) -> Key {
+        let variables = Value::Object(self.variables.clone()).to_string();
+        let extensions = Value::Object(self.extensions.clone()).to_string();
+        let name = self.operation_name.as_deref().map(|name| format!("={name}")).unwrap_or_default();
+        let mut digest = Sha256::new();
+        for part in [&self.query, &name, &variables, &extensions] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
     }
 
     /// Scans and parses the document. `address` is the client's, which resolvers find as an [`IpAddr`].
@@ -239,6 +254,11 @@ impl Answer {
             }
         }
         self
+    }
+
+    /// Its errors alone, as a list in JSON.
+    pub(super) fn errors_to_json(&self) -> String {
+        serde_json::to_string(&self.errors).unwrap_or_else(|_| "[]".to_owned())
     }
 
     /// The answer as JSON text.

@@ -1,11 +1,9 @@
 //! `graphql-transport-ws`, the state of one connection: what a client's message means, and which text answers.
 //!
 //! It knows neither sockets nor time nor execution, so that each rule of the protocol can be tested by itself and
-//! the transport beneath may be exchanged. Whoever drives it hands in each text that arrives and does what the
-//! [`Step`] says, and asks it for the text of everything that goes out. It promises that no message is sent for
-//! an operation that is not running, and that one id never stands for two operations at a time.
-
-use std::collections::HashSet;
+//! the transport beneath may be exchanged. Whoever drives it hands in each [`Message`] that arrives, does what the
+//! [`Step`] says, and asks it for what runs before anything goes out. It promises that no message is sent for an
+//! operation that is not running, and that one id never stands for two operations at a time.
 
 use serde_json::{Map, Value};
 
@@ -15,6 +13,9 @@ use super::operation::{Answer, Parameters, error};
 pub(super) const MAX_OPERATIONS: usize = 100;
 /// The longest operation id: it is repeated with every answer. Clients send UUIDs or small numbers.
 const MAX_ID: usize = 128;
+
+/// An operation's own number: unlike its id, it is never used again on its connection.
+pub(super) type Ticket = u32;
 
 /// Why the server closes a connection; the numbers are the protocol's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +40,52 @@ pub(super) enum Close {
     Restarting,
     /// Something that is needed is away.
     TryAgainLater,
+    /// The client does not read as fast as things happen.
+    TooSlow,
+    /// The bytes were not WebSocket's.
+    NotWebSocket,
+    /// A text was not UTF-8.
+    NotUtf8,
 }
 
-/// What the driver has to do about a message.
+/// What a client may say.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// `connection_init`, with its payload.
+    Init(Map<String, Value>),
+    /// `ping`, with its payload.
+    Ping(Map<String, Value>),
+    /// `pong`.
+    Pong,
+    /// `subscribe`, with its id.
+    Subscribe(String, Box<Parameters>),
+    /// `complete`, with its id.
+    Complete(String),
+}
+
+impl Message {
+    /// None for what is not a message of the protocol.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else { return None };
+        let Some(Value::String(kind)) = message.remove("type") else { return None };
+        match kind.as_str() {
+            "connection_init" => optional_object(&mut message).map(Self::Init),
+            "ping" => optional_object(&mut message).map(Self::Ping),
+            "pong" => optional_object(&mut message).map(|_| Self::Pong),
+            "subscribe" => {
+                let id = id_of(&mut message)?;
+                let parameters = Parameters::from_json(message.remove("payload")?).ok()?;
+                Some(Self::Subscribe(id, Box::new(parameters)))
+            }
+            "complete" => id_of(&mut message).map(Self::Complete),
+            _ => None,
+        }
+    }
+}
+
+/// What the driver has to do about a message. `H` is what it holds an operation by.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum Step<H> {
     /// Nothing.
     Rest,
     /// Send this text.
@@ -51,10 +93,10 @@ pub(super) enum Step {
     /// Find out who holds the token of `connection_init`; without one, whoever opened the connection. Then say
     /// so with [`Protocol::welcome`].
     Identify(Option<String>),
-    /// Run this, answering under the id.
-    Start(String, Parameters),
-    /// Stop what runs under the id.
-    Stop(String),
+    /// Run this operation.
+    Start(Ticket, Box<Parameters>),
+    /// Stop what is held by this.
+    Stop(H),
     /// Close the connection.
     Close(Close),
 }
@@ -67,47 +109,51 @@ enum Phase {
     Acknowledged,
 }
 
-/// One connection's state.
-#[derive(Debug, Default)]
-pub(super) struct Protocol {
-    phase: Phase,
-    running: HashSet<String>,
+/// An operation that runs.
+#[derive(Debug)]
+pub(super) struct Running<H> {
+    pub(super) ticket: Ticket,
+    /// Its id as JSON.
+    pub(super) id: Box<str>,
+    /// What it is held by, once it has begun.
+    pub(super) handle: Option<H>,
 }
 
-impl Protocol {
-    /// Takes a text message.
-    pub(super) fn receive(&mut self, text: &str) -> Step {
-        self.understand(text).unwrap_or(Step::Close(Close::BadRequest))
-    }
+/// One connection's state.
+#[derive(Debug)]
+pub(super) struct Protocol<H> {
+    phase: Phase,
+    tickets: Ticket,
+    running: Vec<Running<H>>,
+}
 
-    /// None for what is not a message of the protocol.
-    fn understand(&mut self, text: &str) -> Option<Step> {
-        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else { return None };
-        let Some(Value::String(kind)) = message.remove("type") else { return None };
-        match kind.as_str() {
-            "connection_init" => Some(self.initialise(&optional_object(&mut message)?)),
-            "ping" => {
-                let payload = optional_object(&mut message)?;
-                Some(Step::Send(match payload.is_empty() {
-                    true => r#"{"type":"pong"}"#.to_owned(),
-                    false => serde_json::json!({"type": "pong", "payload": payload}).to_string(),
-                }))
+impl<H> Default for Protocol<H> {
+    fn default() -> Self {
+        Self { phase: Phase::default(), tickets: 0, running: Vec::new() }
+    }
+}
+
+impl<H> Protocol<H> {
+    /// Takes a message.
+    pub(super) fn receive(&mut self, message: Message) -> Step<H> {
+        match message {
+            Message::Init(payload) => self.initialise(&payload),
+            Message::Ping(payload) if payload.is_empty() => Step::Send(r#"{"type":"pong"}"#.to_owned()),
+            Message::Ping(payload) => {
+                Step::Send(serde_json::json!({"type": "pong", "payload": payload}).to_string())
             }
-            "pong" => optional_object(&mut message).map(|_| Step::Rest),
-            "subscribe" => {
-                let id = id_of(&mut message)?;
-                let parameters = Parameters::from_json(message.remove("payload")?).ok()?;
-                Some(self.begin(id, parameters))
+            Message::Pong => Step::Rest,
+            Message::Subscribe(id, parameters) => self.begin(&id, parameters),
+            Message::Complete(id) => {
+                let id = quoted(&id);
+                let place = self.running.iter().position(|running| *running.id == id);
+                let ended = place.map(|place| self.running.swap_remove(place));
+                ended.and_then(|ended| ended.handle).map_or(Step::Rest, Step::Stop)
             }
-            "complete" => {
-                let id = id_of(&mut message)?;
-                Some(if self.running.remove(&id) { Step::Stop(id) } else { Step::Rest })
-            }
-            _ => None,
         }
     }
 
-    fn initialise(&mut self, payload: &Map<String, Value>) -> Step {
+    fn initialise(&mut self, payload: &Map<String, Value>) -> Step<H> {
         if self.phase != Phase::Opened {
             return Step::Close(Close::TooManyInitialisations);
         }
@@ -135,41 +181,63 @@ impl Protocol {
         self.phase != Phase::Opened
     }
 
-    fn begin(&mut self, id: String, parameters: Parameters) -> Step {
+    fn begin(&mut self, id: &str, parameters: Box<Parameters>) -> Step<H> {
         if self.phase != Phase::Acknowledged {
             return Step::Close(Close::Unauthorized);
         }
-        if self.running.contains(&id) {
-            return Step::Close(Close::SubscriberExists(id));
+        let quoted = quoted(id);
+        if self.running.iter().any(|running| *running.id == quoted) {
+            return Step::Close(Close::SubscriberExists(id.to_owned()));
         }
         if self.running.len() >= MAX_OPERATIONS {
             let mut error = error("RATE_LIMITED", "Too many operations run on this connection.");
             if let Some(extensions) = &mut error.extensions {
                 extensions.set("retryAfterSeconds", 1);
             }
-            return Step::Send(refusal(&id, &error.into()));
+            return Step::Send(refusal(&quoted, &Answer::from(error).errors_to_json()).concat());
         }
-        self.running.insert(id.clone());
-        Step::Start(id, parameters)
+        self.tickets = self.tickets.wrapping_add(1);
+        // Most connections run one.
+        self.running.reserve_exact(1);
+        self.running.push(Running { ticket: self.tickets, id: quoted.into(), handle: None });
+        Step::Start(self.tickets, parameters)
     }
 
-    /// The text of a result; None when nobody waits for it any more.
-    pub(super) fn next(&self, id: &str, answer: &Answer) -> Option<String> {
-        let payload = answer.to_json();
-        self.running
-            .contains(id)
-            .then(|| format!(r#"{{"id":{},"type":"next","payload":{payload}}}"#, quoted(id)))
+    /// The operation with that ticket, if it still runs.
+    pub(super) fn running(&mut self, ticket: Ticket) -> Option<&mut Running<H>> {
+        self.running.iter_mut().find(|running| running.ticket == ticket)
     }
 
-    /// Ends an operation that cannot be executed; the text that says why.
-    pub(super) fn refuse(&mut self, id: &str, answer: &Answer) -> Option<String> {
-        self.running.remove(id).then(|| refusal(id, answer))
+    /// All that runs.
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Running<H>> {
+        self.running.iter_mut()
     }
 
-    /// Ends an operation that has given all its results; the text that says so.
-    pub(super) fn complete(&mut self, id: &str) -> Option<String> {
-        self.running.remove(id).then(|| format!(r#"{{"id":{},"type":"complete"}}"#, quoted(id)))
+    /// Ends an operation; it, if it still ran.
+    pub(super) fn end(&mut self, ticket: Ticket) -> Option<Running<H>> {
+        let place = self.running.iter().position(|running| running.ticket == ticket)?;
+        Some(self.running.swap_remove(place))
     }
+
+    /// Ends all.
+    pub(super) fn end_all(&mut self) -> Vec<Running<H>> {
+        std::mem::take(&mut self.running)
+    }
+}
+
+/// The text of a result, in parts; `id` and `payload` are JSON.
+pub(super) fn next<'a>(id: &'a str, payload: &'a str) -> [&'a str; 5] {
+    [r#"{"id":"#, id, r#","type":"next","payload":"#, payload, "}"]
+}
+
+/// The text that says that an operation has given all its results.
+pub(super) fn complete(id: &str) -> [&str; 3] {
+    [r#"{"id":"#, id, r#","type":"complete"}"#]
+}
+
+/// The text that says why an operation cannot be executed; `errors` is a list in JSON.
+pub(super) fn refusal<'a>(id: &'a str, errors: &'a str) -> [&'a str; 5] {
+    [r#"{"id":"#, id, r#","type":"error","payload":"#, errors, "}"]
 }
 
 impl Close {
@@ -185,6 +253,9 @@ impl Close {
             Self::MessageTooBig => (1009, "Message too big"),
             Self::Restarting => (1012, "restarting"),
             Self::TryAgainLater => (1013, "Try again later"),
+            Self::TooSlow => (1013, "Too slow: resume after the cursor of the last event received"),
+            Self::NotWebSocket => (1002, "Not a WebSocket frame"),
+            Self::NotUtf8 => (1007, "Not UTF-8"),
             Self::SubscriberExists(id) => {
                 let whole = format!("Subscriber for {id} already exists");
                 let reason = if whole.len() > 123 { "Subscriber already exists".to_owned() } else { whole };
@@ -209,10 +280,6 @@ fn id_of(message: &mut Map<String, Value>) -> Option<String> {
         Some(Value::String(id)) if !id.is_empty() && id.len() <= MAX_ID => Some(id),
         _ => None,
     }
-}
-
-fn refusal(id: &str, answer: &Answer) -> String {
-    serde_json::json!({"id": id, "type": "error", "payload": answer.errors}).to_string()
 }
 
 fn quoted(id: &str) -> String {

@@ -87,7 +87,8 @@ impl Log {
     }
 
     /// The events that `filter` admits: first those behind `after`, none missing and none twice, then live.
-    /// Without `after`, from now.
+    /// Without `after`, from now. While the database is away they wait; they end only if the log is replaced, as the
+    /// process then does.
     ///
     /// # Errors
     /// [`LogError::Refused`] when `after` is not a position that can be continued from.
@@ -95,7 +96,7 @@ impl Log {
         &self,
         after: Option<Position>,
         filter: Filter,
-    ) -> Result<impl Stream<Item = Result<Followed, LogError>> + Send + use<>, LogError> {
+    ) -> Result<impl Stream<Item = Followed> + Send + use<>, LogError> {
         // First register, then read what was before, then drop what comes twice.
         let live = self.live.subscribe();
         let (start, backlog) = match after {
@@ -104,11 +105,11 @@ impl Log {
             None => (self.store.log_end().await?, Vec::new()),
         };
         let subscriber = Subscriber { log: self.clone(), live, last: start.number, ready: backlog.into() };
-        let events = stream::try_unfold(subscriber, |mut subscriber| async move {
-            Ok(Some((subscriber.next().await?, subscriber)))
+        let events = stream::unfold(subscriber, |mut subscriber| async move {
+            Some((subscriber.next().await?, subscriber))
         });
-        Ok(events.filter(move |item| {
-            let wanted = item.as_ref().map_or(true, |followed| filter.admits(&followed.event));
+        Ok(events.filter(move |followed| {
+            let wanted = filter.admits(&followed.event);
             async move { wanted }
         }))
     }
@@ -185,14 +186,14 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    /// The next event by number.
-    async fn next(&mut self) -> Result<Followed, LogError> {
+    /// The next event by number; None when the log it was in is no more.
+    async fn next(&mut self) -> Option<Followed> {
         loop {
             while let Some(event) = self.ready.pop_front() {
                 if event.number > self.last {
                     self.last = event.number;
                     let position = self.log.position(event.number);
-                    return Ok(Followed { event, position });
+                    return Some(Followed { event, position });
                 }
             }
             let event = match self.live.try_recv() {
@@ -204,7 +205,14 @@ impl Subscriber {
             match event {
                 Some(event) if event.number <= self.last => {}
                 Some(event) if event.number == self.last + 1 => self.ready.push_back(event),
-                _ => self.ready = self.log.read(self.log.position(self.last)).await?.into(),
+                _ => match self.log.read(self.log.position(self.last)).await {
+                    Ok(events) => self.ready = events.into(),
+                    Err(LogError::Refused) => return None,
+                    Err(LogError::Store(error)) => {
+                        tracing::warn!(%error, "a subscriber waits for the event log");
+                        tokio::time::sleep(SWEEP).await;
+                    }
+                },
             }
         }
     }

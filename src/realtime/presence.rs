@@ -101,7 +101,7 @@ impl Presence {
                 }
             };
             let mut events = pin!(events.take_until(stop.cancelled()));
-            while let Some(Ok(followed)) = events.next().await {
+            while let Some(followed) = events.next().await {
                 position = followed.position;
                 self.apply(&followed.event);
             }

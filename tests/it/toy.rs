@@ -8,7 +8,8 @@ use async_graphql::{
     Context, Error, ErrorExtensionValues, Object, Request, Response, Schema, ServerError, Subscription,
 };
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tally::http::Answers;
+use tally::http::{Answers, Sharing, Told};
+use tally::realtime::Keeps;
 
 #[derive(Clone)]
 pub(crate) struct Toy {
@@ -20,6 +21,12 @@ pub(crate) struct Toy {
 
 #[derive(Clone)]
 pub(crate) struct Name(String);
+
+impl Default for Name {
+    fn default() -> Self {
+        Self("nobody".to_owned())
+    }
+}
 
 impl Default for Toy {
     fn default() -> Self {
@@ -34,7 +41,7 @@ impl Toy {
     /// Executes a document without anything around it; the size of the answer.
     pub(crate) async fn answer(&self, query: &str, variables: serde_json::Value) -> usize {
         let request = Request::new(query).variables(async_graphql::Variables::from_json(variables));
-        let response = self.execute(request, &Name("nobody".to_owned())).await;
+        let response = self.execute(request, &Name::default()).await;
         serde_json::to_string(&response).map_or(0, |text| text.len())
     }
 
@@ -64,7 +71,7 @@ impl Answers for Toy {
 
     async fn requester(&self, token: Option<&str>) -> Result<Name, ServerError> {
         match token {
-            None => Ok(Name("nobody".to_owned())),
+            None => Ok(Name::default()),
             Some(name @ ("mia" | "tom")) => Ok(Name(name.to_owned())),
             Some("slow") => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
@@ -83,8 +90,17 @@ impl Answers for Toy {
         self.schema.execute(request.data(requester.clone())).await
     }
 
-    fn subscribe(&self, request: Request, requester: &Name) -> BoxStream<'static, Response> {
-        self.schema.execute_stream(request.data(requester.clone())).boxed()
+    fn is_anonymous(requester: &Name) -> bool {
+        requester.0 == "nobody"
+    }
+
+    fn sharing(&self, _: &mut Request) -> Sharing {
+        Sharing { is_public: false, keeps: Keeps::All }
+    }
+
+    fn subscribe(&self, request: Request, requester: &Name) -> BoxStream<'static, Told> {
+        let responses = self.schema.execute_stream(request.data(requester.clone()));
+        responses.map(|response| Told { subject: None, response }).boxed()
     }
 
     async fn unready(&self) -> Option<String> {

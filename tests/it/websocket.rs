@@ -323,12 +323,12 @@ async fn too_many_operations_and_too_large_a_message_are_refused() {
     client.say(complete("5")).await;
     client.subscribe("more", "{ me }").await;
     assert_eq!(client.hear_json().await["type"], "next");
-    let mut large = Client::ready(&server).await;
-    let _ = large.0.send(Message::text("x".repeat(300 * 1024))).await;
-    assert_eq!(large.hear().await, Said::Closed(1009, "Message too big".to_owned()));
-    let mut huge = Client::ready(&server).await;
-    let _ = huge.0.send(Message::text("x".repeat(900 * 1024))).await;
-    assert_eq!(huge.hear().await, Said::Nothing);
+    // Judged by its header: no more of it is waited for.
+    for size in [300 * 1024, 900 * 1024] {
+        let mut large = Client::ready(&server).await;
+        let _ = large.0.send(Message::text("x".repeat(size))).await;
+        assert_eq!(large.hear().await, Said::Closed(1009, "Message too big".to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -1,24 +1,36 @@
 use std::collections::HashMap;
 
-use async_graphql::{Response, Value as GraphValue};
 use proptest::prelude::*;
 
 use super::*;
 
 const SUBSCRIBE: &str = r#"{"id":"1","type":"subscribe","payload":{"query":"{a}"}}"#;
 
-fn acknowledged() -> Protocol {
+/// What a text comes to; an operation that begins is held by its ticket.
+fn hear(protocol: &mut Protocol<Ticket>, text: &str) -> Step<Ticket> {
+    let Some(message) = Message::read(text) else { return Step::Close(Close::BadRequest) };
+    let step = protocol.receive(message);
+    if let Step::Start(ticket, _) = step {
+        protocol.running(ticket).unwrap().handle = Some(ticket);
+    }
+    step
+}
+
+fn begin(protocol: &mut Protocol<Ticket>, text: &str) -> Ticket {
+    match hear(protocol, text) {
+        Step::Start(ticket, _) => ticket,
+        other => panic!("expected a start, got {other:?}"),
+    }
+}
+
+fn acknowledged() -> Protocol<Ticket> {
     let mut protocol = Protocol::default();
-    assert_eq!(protocol.receive(r#"{"type":"connection_init"}"#), Step::Identify(None));
+    assert_eq!(hear(&mut protocol, r#"{"type":"connection_init"}"#), Step::Identify(None));
     assert_eq!(protocol.welcome(), r#"{"type":"connection_ack"}"#);
     protocol
 }
 
-fn answer() -> Answer {
-    Response::new(GraphValue::from(1)).into()
-}
-
-fn close(step: Step) -> (u16, String) {
+fn close(step: Step<Ticket>) -> (u16, String) {
     match step {
         Step::Close(close) => close.code_and_reason(),
         other => panic!("expected a close, got {other:?}"),
@@ -28,50 +40,49 @@ fn close(step: Step) -> (u16, String) {
 #[test]
 fn an_operation_runs_from_subscribe_to_complete() {
     let mut protocol = acknowledged();
-    assert!(matches!(protocol.receive(SUBSCRIBE), Step::Start(id, _) if id == "1"));
-    let next = r#"{"id":"1","type":"next","payload":{"data":1}}"#;
-    assert_eq!(protocol.next("1", &answer()).as_deref(), Some(next));
-    assert_eq!(protocol.complete("1").as_deref(), Some(r#"{"id":"1","type":"complete"}"#));
-    assert_eq!(protocol.complete("1"), None);
-    assert!(matches!(protocol.receive(SUBSCRIBE), Step::Start(..)), "the id is free again");
+    let ticket = begin(&mut protocol, SUBSCRIBE);
+    let id = &protocol.running(ticket).unwrap().id;
+    assert_eq!(next(id, r#"{"data":1}"#).concat(), r#"{"id":"1","type":"next","payload":{"data":1}}"#);
+    assert_eq!(complete(id).concat(), r#"{"id":"1","type":"complete"}"#);
+    assert!(protocol.end(ticket).is_some());
+    assert!(protocol.end(ticket).is_none());
+    assert!(begin(&mut protocol, SUBSCRIBE) != ticket, "the id is free again, and stands for another");
 }
 
 #[test]
 fn nothing_is_sent_for_what_the_client_has_completed() {
     let mut protocol = acknowledged();
-    protocol.receive(SUBSCRIBE);
-    assert_eq!(protocol.receive(r#"{"id":"1","type":"complete"}"#), Step::Stop("1".to_owned()));
-    assert_eq!(protocol.next("1", &answer()), None);
-    assert_eq!(protocol.refuse("1", &answer()), None);
-    assert_eq!(protocol.receive(r#"{"id":"1","type":"complete"}"#), Step::Rest);
+    let ticket = begin(&mut protocol, SUBSCRIBE);
+    assert_eq!(hear(&mut protocol, r#"{"id":"1","type":"complete"}"#), Step::Stop(ticket));
+    assert!(protocol.running(ticket).is_none());
+    assert!(protocol.end(ticket).is_none());
+    assert_eq!(hear(&mut protocol, r#"{"id":"1","type":"complete"}"#), Step::Rest);
 }
 
 #[test]
 fn an_error_carries_the_errors_as_a_list() {
-    let mut protocol = acknowledged();
-    protocol.receive(SUBSCRIBE);
     let refused: Answer = error("DOCUMENT_REFUSED", "no").into();
-    let text = protocol.refuse("1", &refused).unwrap();
-    let expected =
-        r#"{"id":"1","payload":[{"extensions":{"code":"DOCUMENT_REFUSED"},"message":"no"}],"type":"error"}"#;
-    assert_eq!(text, expected);
+    let text = refusal("\"1\"", &refused.errors_to_json()).concat();
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let errors = serde_json::json!([{"message": "no", "extensions": {"code": "DOCUMENT_REFUSED"}}]);
+    assert_eq!(json, serde_json::json!({"id": "1", "type": "error", "payload": errors}));
 }
 
 #[test]
 fn each_breach_of_the_protocol_has_its_code() {
-    let fresh = |text: &str| close(Protocol::default().receive(text));
-    let ready = |text: &str| close(acknowledged().receive(text));
+    let fresh = |text: &str| close(hear(&mut Protocol::default(), text));
+    let ready = |text: &str| close(hear(&mut acknowledged(), text));
     assert_eq!(fresh(SUBSCRIBE), (4401, "Unauthorized".to_owned()));
     assert_eq!(ready(r#"{"type":"connection_init"}"#).0, 4429);
     let mut twice = Protocol::default();
-    twice.receive(r#"{"type":"connection_init"}"#);
-    assert_eq!(close(twice.receive(r#"{"type":"connection_init"}"#)).0, 4429);
+    hear(&mut twice, r#"{"type":"connection_init"}"#);
+    assert_eq!(close(hear(&mut twice, r#"{"type":"connection_init"}"#)).0, 4429);
     let mut waiting = Protocol::default();
-    waiting.receive(r#"{"type":"connection_init"}"#);
-    assert_eq!(close(waiting.receive(SUBSCRIBE)).0, 4401);
+    hear(&mut waiting, r#"{"type":"connection_init"}"#);
+    assert_eq!(close(hear(&mut waiting, SUBSCRIBE)).0, 4401);
     let mut busy = acknowledged();
-    busy.receive(SUBSCRIBE);
-    assert_eq!(close(busy.receive(SUBSCRIBE)), (4409, "Subscriber for 1 already exists".to_owned()));
+    hear(&mut busy, SUBSCRIBE);
+    assert_eq!(close(hear(&mut busy, SUBSCRIBE)), (4409, "Subscriber for 1 already exists".to_owned()));
     for bad in [
         "",
         "{",
@@ -97,8 +108,8 @@ fn each_breach_of_the_protocol_has_its_code() {
 #[test]
 fn a_token_is_found_under_its_key_in_any_case() {
     let identify = |payload: Value| {
-        Protocol::default()
-            .receive(&serde_json::json!({"type": "connection_init", "payload": payload}).to_string())
+        let text = serde_json::json!({"type": "connection_init", "payload": payload}).to_string();
+        hear(&mut Protocol::default(), &text)
     };
     let token = Step::Identify(Some("T".to_owned()));
     assert_eq!(identify(serde_json::json!({"Authorization": "Bearer T"})), token);
@@ -111,10 +122,10 @@ fn a_token_is_found_under_its_key_in_any_case() {
 #[test]
 fn a_ping_is_answered_with_its_payload_at_any_time() {
     let mut protocol = Protocol::default();
-    assert_eq!(protocol.receive(r#"{"type":"ping"}"#), Step::Send(r#"{"type":"pong"}"#.to_owned()));
-    let with = protocol.receive(r#"{"type":"ping","payload":{"a":1}}"#);
+    assert_eq!(hear(&mut protocol, r#"{"type":"ping"}"#), Step::Send(r#"{"type":"pong"}"#.to_owned()));
+    let with = hear(&mut protocol, r#"{"type":"ping","payload":{"a":1}}"#);
     assert_eq!(with, Step::Send(r#"{"payload":{"a":1},"type":"pong"}"#.to_owned()));
-    assert_eq!(protocol.receive(r#"{"type":"pong","payload":{"a":1}}"#), Step::Rest);
+    assert_eq!(hear(&mut protocol, r#"{"type":"pong","payload":{"a":1}}"#), Step::Rest);
 }
 
 #[test]
@@ -122,12 +133,14 @@ fn one_operation_too_many_is_refused_and_the_others_go_on() {
     let mut protocol = acknowledged();
     let subscribe = |n: usize| SUBSCRIBE.replace(r#""1""#, &format!(r#""{n}""#));
     for n in 0..MAX_OPERATIONS {
-        assert!(matches!(protocol.receive(&subscribe(n)), Step::Start(..)));
+        begin(&mut protocol, &subscribe(n));
     }
-    let Step::Send(text) = protocol.receive(&subscribe(MAX_OPERATIONS)) else { panic!("expected an error") };
+    let Step::Send(text) = hear(&mut protocol, &subscribe(MAX_OPERATIONS)) else {
+        panic!("expected an error")
+    };
     assert!(text.contains("RATE_LIMITED") && text.contains("retryAfterSeconds"), "{text}");
-    protocol.complete("7");
-    assert!(matches!(protocol.receive(&subscribe(MAX_OPERATIONS)), Step::Start(..)));
+    protocol.end(7).unwrap();
+    begin(&mut protocol, &subscribe(MAX_OPERATIONS));
 }
 
 #[test]
@@ -142,9 +155,8 @@ fn a_reason_fits_into_a_close_frame() {
 enum Act {
     Says(String),
     Welcomed,
-    Answered(u8),
-    Refused(u8),
-    Finished(u8),
+    /// The so-many-th operation ends by itself.
+    Ends(usize),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -153,11 +165,9 @@ fn act() -> impl Strategy<Value = Act> {
         Just(Act::Says(r#"{"type":"connection_init"}"#.to_owned())),
         Just(Act::Welcomed),
         id.clone().prop_map(|id| Act::Says(SUBSCRIBE.replace(r#""1""#, &format!(r#""{id}""#)))),
-        id.clone().prop_map(|id| Act::Says(format!(r#"{{"id":"{id}","type":"complete"}}"#))),
+        id.prop_map(|id| Act::Says(format!(r#"{{"id":"{id}","type":"complete"}}"#))),
         "\\PC{0,40}".prop_map(Act::Says),
-        id.clone().prop_map(Act::Answered),
-        id.clone().prop_map(Act::Refused),
-        id.prop_map(Act::Finished),
+        (0..20usize).prop_map(Act::Ends),
     ]
 }
 
@@ -167,7 +177,8 @@ proptest! {
     fn answers_go_only_to_what_runs(acts in prop::collection::vec(act(), 0..60)) {
         let mut protocol = Protocol::default();
         let mut acknowledged = false;
-        let mut running: HashMap<String, ()> = HashMap::new();
+        let mut begun: Vec<Ticket> = Vec::new();
+        let mut running: HashMap<Ticket, Box<str>> = HashMap::new();
         for act in acts {
             match act {
                 Act::Welcomed if protocol.is_initialised() => {
@@ -175,27 +186,26 @@ proptest! {
                     acknowledged = true;
                 }
                 Act::Welcomed => {}
-                Act::Says(text) => match protocol.receive(&text) {
-                    Step::Start(id, _) => {
+                Act::Says(text) => match hear(&mut protocol, &text) {
+                    Step::Start(ticket, _) => {
                         prop_assert!(acknowledged);
-                        prop_assert!(running.insert(id, ()).is_none());
+                        prop_assert!(!begun.contains(&ticket));
+                        let id = protocol.running(ticket).unwrap().id.clone();
+                        prop_assert!(running.values().all(|other| *other != id));
+                        begun.push(ticket);
+                        running.insert(ticket, id);
                     }
-                    Step::Stop(id) => prop_assert!(running.remove(&id).is_some()),
+                    Step::Stop(ticket) => prop_assert!(running.remove(&ticket).is_some()),
                     Step::Close(_) => return Ok(()),
                     Step::Rest | Step::Send(_) | Step::Identify(_) => {}
                 },
-                Act::Answered(id) => {
-                    let id = id.to_string();
-                    prop_assert_eq!(protocol.next(&id, &answer()).is_some(), running.contains_key(&id));
+                Act::Ends(number) => {
+                    let Some(ticket) = begun.get(number) else { continue };
+                    prop_assert_eq!(protocol.end(*ticket).is_some(), running.remove(ticket).is_some());
                 }
-                Act::Refused(id) => {
-                    let id = id.to_string();
-                    prop_assert_eq!(protocol.refuse(&id, &answer()).is_some(), running.remove(&id).is_some());
-                }
-                Act::Finished(id) => {
-                    let id = id.to_string();
-                    prop_assert_eq!(protocol.complete(&id).is_some(), running.remove(&id).is_some());
-                }
+            }
+            for ticket in &begun {
+                prop_assert_eq!(protocol.running(*ticket).is_some(), running.contains_key(ticket));
             }
         }
     }
