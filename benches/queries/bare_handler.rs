@@ -6,45 +6,39 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
+use diesel::Queryable;
 use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::pool::{Pool, pool};
+use crate::statement::statement;
 
-const LIST: &str = "SELECT s.name AS stream, s.started_at, s.current_viewers, c.loc, c.name AS channel, u.handle, \
-        u.display_name, t.slug, t.name AS topic \
+statement!(
+    List(i32: Integer) -> (Text, Timestamptz, Integer, SqlUuid, Text, Text, Text, Text, Text),
+    "SELECT s.name, s.started_at, s.current_viewers, c.loc, c.name, u.handle, u.display_name, t.slug, t.name \
     FROM streams s JOIN channels c ON c.id = s.channel_id JOIN users u ON u.id = c.owner_id \
         JOIN topics t ON t.id = s.topic_id \
-    WHERE s.state <> 'ended' ORDER BY s.current_viewers DESC, s.id DESC LIMIT 50";
+    WHERE s.state <> 'ended' ORDER BY s.current_viewers DESC, s.id DESC LIMIT "
+);
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct Row {
-    #[diesel(sql_type = Text)]
     stream: String,
-    #[diesel(sql_type = Timestamptz)]
     started_at: DateTime<Utc>,
-    #[diesel(sql_type = Integer)]
     current_viewers: i32,
-    #[diesel(sql_type = SqlUuid)]
     loc: Uuid,
-    #[diesel(sql_type = Text)]
     channel: String,
-    #[diesel(sql_type = Text)]
     handle: String,
-    #[diesel(sql_type = Text)]
     display_name: String,
-    #[diesel(sql_type = Text)]
     slug: String,
-    #[diesel(sql_type = Text)]
     topic: String,
 }
 
 async fn list(State(pool): State<Pool>, _: Json<Value>) -> Json<Value> {
     let mut connection = pool.get().await.expect("a connection");
-    let rows: Vec<Row> = diesel::sql_query(LIST).load(&mut connection).await.expect("rows");
+    let rows: Vec<Row> = List(50).load(&mut connection).await.expect("rows");
     let node = |row: Row| {
         json!({
             "name": row.stream,

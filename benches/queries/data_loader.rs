@@ -12,71 +12,72 @@ use async_graphql::{
 use async_graphql_axum::GraphQL;
 use axum::Router;
 use chrono::{DateTime, SecondsFormat, Utc};
-use diesel::QueryableByName;
+use diesel::Queryable;
 use diesel::sql_types::{Array, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::pool::{Pool, pool};
+use crate::statement::statement;
 
-const LIST: &str = "SELECT name, started_at, current_viewers, channel_id, topic_id FROM streams \
-    WHERE state <> 'ended' ORDER BY current_viewers DESC, id DESC LIMIT $1";
-
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct Stream {
-    #[diesel(sql_type = Text)]
     name: String,
-    #[diesel(sql_type = Timestamptz)]
     started_at: DateTime<Utc>,
-    #[diesel(sql_type = Integer)]
     current_viewers: i32,
-    #[diesel(sql_type = SqlUuid)]
     channel_id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     topic_id: Uuid,
 }
 
-#[derive(Clone, QueryableByName, SimpleObject)]
+#[derive(Clone, Queryable, SimpleObject)]
 #[graphql(complex)]
 struct Channel {
-    #[diesel(sql_type = SqlUuid)]
     #[graphql(skip)]
     id: Uuid,
-    #[diesel(sql_type = Text)]
     loc: String,
-    #[diesel(sql_type = Text)]
     name: String,
-    #[diesel(sql_type = SqlUuid)]
     #[graphql(skip)]
     owner_id: Uuid,
 }
 
-#[derive(Clone, QueryableByName, SimpleObject)]
+#[derive(Clone, Queryable, SimpleObject)]
 struct User {
-    #[diesel(sql_type = SqlUuid)]
     #[graphql(skip)]
     id: Uuid,
-    #[diesel(sql_type = Text)]
     handle: String,
-    #[diesel(sql_type = Text)]
     display_name: String,
 }
 
-#[derive(Clone, QueryableByName, SimpleObject)]
+#[derive(Clone, Queryable, SimpleObject)]
 struct Topic {
-    #[diesel(sql_type = SqlUuid)]
     #[graphql(skip)]
     id: Uuid,
-    #[diesel(sql_type = Text)]
     slug: String,
-    #[diesel(sql_type = Text)]
     name: String,
 }
+
+statement!(
+    List(i32: Integer) -> (Text, Timestamptz, Integer, SqlUuid, SqlUuid),
+    "SELECT name, started_at, current_viewers, channel_id, topic_id FROM streams \
+    WHERE state <> 'ended' ORDER BY current_viewers DESC, id DESC LIMIT "
+);
+statement!(
+    Channels(Vec<Uuid>: Array<SqlUuid>) -> (SqlUuid, Text, Text, SqlUuid),
+    "SELECT id, loc::text, name, owner_id FROM channels WHERE id = ANY"
+);
+statement!(
+    Users(Vec<Uuid>: Array<SqlUuid>) -> (SqlUuid, Text, Text),
+    "SELECT id, handle, display_name FROM users WHERE id = ANY"
+);
+statement!(
+    Topics(Vec<Uuid>: Array<SqlUuid>) -> (SqlUuid, Text, Text),
+    "SELECT id, slug, name FROM topics WHERE id = ANY"
+);
 
 struct Rows(Pool);
 
 macro_rules! loads {
-    ($row:ty, $key:ident, $statement:literal) => {
+    ($row:ty, $key:ident, $statement:ident) => {
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         struct $key(Uuid);
 
@@ -85,19 +86,18 @@ macro_rules! loads {
             type Error = Arc<diesel::result::Error>;
 
             async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $row>, Self::Error> {
-                let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+                let ids = keys.iter().map(|key| key.0).collect();
                 let mut connection = self.0.get().await.expect("a connection");
-                let found = diesel::sql_query($statement).bind::<Array<SqlUuid>, _>(ids);
-                let rows: Vec<$row> = found.load(&mut connection).await?;
+                let rows: Vec<$row> = $statement(ids).load(&mut connection).await?;
                 Ok(rows.into_iter().map(|row| ($key(row.id), row)).collect())
             }
         }
     };
 }
 
-loads!(Channel, ChannelKey, "SELECT id, loc::text AS loc, name, owner_id FROM channels WHERE id = ANY($1)");
-loads!(User, UserKey, "SELECT id, handle, display_name FROM users WHERE id = ANY($1)");
-loads!(Topic, TopicKey, "SELECT id, slug, name FROM topics WHERE id = ANY($1)");
+loads!(Channel, ChannelKey, Channels);
+loads!(User, UserKey, Users);
+loads!(Topic, TopicKey, Topics);
 
 #[Object]
 impl Stream {
@@ -140,8 +140,7 @@ struct Query;
 impl Query {
     async fn live_streams(&self, ctx: &Context<'_>, first: i32) -> Result<Streams> {
         let mut connection = ctx.data_unchecked::<Pool>().get().await?;
-        let list = diesel::sql_query(LIST).bind::<Integer, _>(first);
-        Ok(Streams { nodes: list.load(&mut connection).await? })
+        Ok(Streams { nodes: List(first).load(&mut connection).await? })
     }
 }
 

@@ -32,6 +32,7 @@ mod poll;
 mod pool;
 #[path = "../shared/process.rs"]
 mod process;
+mod statement;
 mod subject;
 #[path = "../shared/table.rs"]
 mod table;
