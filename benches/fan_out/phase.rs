@@ -109,6 +109,7 @@ impl<'a> Phases<'a> {
     /// Emits `count` events at once and waits for the last delivery.
     fn emit(&mut self, count: u32) -> Delivery {
         self.running.process.rest();
+        self.running.trigger.begin();
         let used = self.running.process.cpu();
         self.crowd.expect(count as usize);
         self.running.trigger.emit(LOC, count);
@@ -150,6 +151,7 @@ impl<'a> Phases<'a> {
     /// Ten events a second, whether the server keeps up or not. Returns deliveries a second as well.
     fn ten_a_second(&mut self) -> (Delivery, f64) {
         self.running.process.rest();
+        self.running.trigger.begin();
         let (used, began) = (self.running.process.cpu(), Instant::now());
         for event in 0..TENS {
             let due = began + Duration::from_millis(100) * event;

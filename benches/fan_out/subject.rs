@@ -77,9 +77,10 @@ pub(crate) struct Running {
     pub(crate) trigger: Trigger,
 }
 
-/// Where events are asked for: one connection, on which questions do not wait for answers, so that their order is
-/// theirs and a busy server delays nobody but itself.
+/// Where events are asked for: one connection a phase, on which questions do not wait for answers, so that their order
+/// is theirs and a busy server delays nobody but itself.
 pub(crate) struct Trigger {
+    address: SocketAddr,
     stream: TcpStream,
     asked: usize,
     answers: Vec<u8>,
@@ -87,16 +88,26 @@ pub(crate) struct Trigger {
 
 impl Trigger {
     fn new(address: SocketAddr) -> Self {
+        Self { address, stream: Self::connect(address), asked: 0, answers: Vec::new() }
+    }
+
+    fn connect(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         stream.set_nonblocking(true).expect("a socket");
-        Self { stream, asked: 0, answers: Vec::new() }
+        // The server has taken it, and is at rest again.
+        std::thread::sleep(Duration::from_millis(10));
+        stream
+    }
+
+    /// A new connection: some servers close one that has been idle for seconds.
+    pub(crate) fn begin(&mut self) {
+        *self = Self::new(self.address);
     }
 
     pub(crate) fn emit(&mut self, loc: Uuid, count: u32) {
-        let head = format!(
-            "POST /bench/events?loc={loc}&count={count} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n"
-        );
+        let target = format!("/bench/events?loc={loc}&count={count}");
+        let head = format!("POST {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n");
         self.stream.write_all(head.as_bytes()).expect("room for a short question");
         self.asked += 1;
     }
