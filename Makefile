@@ -1,6 +1,7 @@
 # make up     everything that is missing is installed, everything is built, the whole site runs: Ctrl-C stops it
 # make demo   a test picture with sound is broadcast to the demo channel of the site that runs
 # make test   every test, on a machine that has git, Rust, Node and apt
+# make bench  Tally measured beside its peers, in docs/performance.md; on two cores that do nothing else, in half an hour
 # make lint   formatting, lints, documentation, licences
 #
 # ARGS are given to tally: make up ARGS="--http 127.0.0.1:9000 --rtmp 127.0.0.1:9001"
@@ -19,8 +20,10 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/index.html
 # What the tests need from npm, besides the pages.
 TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
+# What the benchmarks measure us beside.
+PEERS_INSTALLED := benches/peers/node_modules/.installed
 
-.PHONY: up demo build setup web test test-web test-rust lint lint-web lint-rust clean
+.PHONY: up demo build setup web test test-web test-rust bench lint lint-web lint-rust clean
 
 up: setup build
 	@exec $(TALLY) up $(ARGS)
@@ -37,7 +40,7 @@ setup:
 
 web: $(WEB_BUILT)
 
-$(WEB_INSTALLED) $(TESTS_INSTALLED): %/node_modules/.installed: %/package-lock.json
+$(WEB_INSTALLED) $(TESTS_INSTALLED) $(PEERS_INSTALLED): %/node_modules/.installed: %/package-lock.json
 	@cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
@@ -58,6 +61,14 @@ test-web: web
 test-rust: web $(TESTS_INSTALLED)
 	@script/with-postgres cargo test --locked
 
+# Each with a PostgreSQL of its own. ARGS: --quick to try it out, --only NAME,…, --rounds N.
+BENCHES := $(foreach name,fan_out queries presence,$(if $(shell grep '^name = "$(name)"' Cargo.toml),$(name)))
+
+bench: $(PEERS_INSTALLED)
+	@cargo bench --locked --features bench --no-run $(BENCHES:%=--bench %)
+	@for name in $(BENCHES); do \
+	  script/with-postgres cargo bench --locked --features bench --bench $$name -- $(or $(ARGS),--write); done
+
 lint: lint-web lint-rust
 
 lint-web: $(WEB_INSTALLED)
@@ -65,7 +76,7 @@ lint-web: $(WEB_INSTALLED)
 
 lint-rust: web
 	@cargo fmt --check
-	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --all-targets --all-features -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; \
 	  else echo "lint: cargo-deny is not installed, so licences and sources were not checked (cargo install cargo-deny --locked)"; fi
@@ -73,4 +84,4 @@ lint-rust: web
 # The site's data in .tally stays.
 clean:
 	@cargo clean
-	@rm -rf web/dist web/node_modules tests/*/node_modules
+	@rm -rf web/dist web/node_modules tests/*/node_modules benches/*/node_modules

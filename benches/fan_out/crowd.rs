@@ -18,8 +18,8 @@ use crate::poll::Poll;
 const CONNECTING: usize = 256;
 /// How many subscribers share an address: fewer than there are ports.
 const PER_ADDRESS: usize = 5_000;
-/// When nothing has come for so long, nothing more will.
-const SILENCE: Duration = Duration::from_secs(5);
+/// When nothing has come for so long, nothing more will. Node may think about a burst for half a minute first.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What is subscribed to.
 #[derive(Clone, Copy)]
@@ -62,7 +62,8 @@ enum Stage {
 }
 
 struct Socket {
-    stream: OwnedFd,
+    /// None once it is closed.
+    stream: Option<OwnedFd>,
     stage: Stage,
     /// The number of the event that comes next.
     next: u32,
@@ -135,7 +136,12 @@ impl Crowd {
             self.server
         );
         self.poll.add(&stream, number, EventFlags::IN);
-        self.sockets.push(Socket { stream, stage: Stage::Upgrading, next: 1, rest: Vec::new() });
+        self.sockets.push(Socket {
+            stream: Some(stream),
+            stage: Stage::Upgrading,
+            next: 1,
+            rest: Vec::new(),
+        });
         self.write(number, upgrade.as_bytes());
     }
 
@@ -143,7 +149,8 @@ impl Crowd {
     pub(crate) fn turn(&mut self, patience: Duration) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for number in self.poll.wait(patience) {
-            match recv(&self.sockets[number].stream, &mut buffer[..], RecvFlags::empty()) {
+            let Some(stream) = &self.sockets[number].stream else { continue };
+            match recv(stream, &mut buffer[..], RecvFlags::empty()) {
                 Ok((0, _)) => self.close(number, "broke off"),
                 Ok((length, _)) => self.take(number, &buffer[..length]),
                 Err(rustix::io::Errno::AGAIN) => {}
@@ -273,7 +280,8 @@ impl Crowd {
     }
 
     fn write(&self, number: usize, bytes: &[u8]) {
-        let sent = send(&self.sockets[number].stream, bytes, SendFlags::NOSIGNAL);
+        let Some(stream) = &self.sockets[number].stream else { return };
+        let sent = send(stream, bytes, SendFlags::NOSIGNAL);
         // A short text into an empty socket; a broken one is noticed when it is read.
         debug_assert!(sent.is_err() || sent == Ok(bytes.len()));
     }
@@ -285,8 +293,7 @@ impl Crowd {
         }
         eprintln!("the server closed a socket: {why}");
         self.sockets[number].stage = Stage::Closed;
-        let _ = rustix::net::shutdown(&self.sockets[number].stream, rustix::net::Shutdown::Both);
-        self.poll.forget(&self.sockets[number].stream);
+        self.sockets[number].stream = None;
     }
 }
 

@@ -1,7 +1,8 @@
 //! How fast and how lean events reach subscribers: Tally beside its peers and the limit, in one run.
 //!
 //! ```text
-//! script/with-postgres cargo bench --features bench --bench fan_out -- [--quick] [--size N] [--rounds N] [--only NAME]
+//! script/with-postgres cargo bench --features bench --bench fan_out -- \
+//!     [--quick] [--size N] [--rounds N] [--only NAME,…] [--write]
 //! ```
 //!
 //! Each subject is a process on one core, and this one, all subscribers in it, has another. docs/performance.md says
@@ -12,111 +13,140 @@
 #![expect(clippy::cast_precision_loss, reason = "no count here comes near where a float loses one")]
 
 mod bare_loop;
+#[path = "../shared/chart.rs"]
+mod chart;
+#[path = "../shared/cpu.rs"]
+mod cpu;
 mod crowd;
 #[path = "../shared/figures.rs"]
 mod figures;
 mod frame;
+#[path = "../shared/ground.rs"]
+mod ground;
 mod library;
 mod message;
 mod phase;
+#[path = "../shared/plan.rs"]
+mod plan;
 #[path = "../shared/poll.rs"]
 mod poll;
 #[path = "../shared/process.rs"]
 mod process;
 mod subject;
-
-use uuid::Uuid;
+#[path = "../shared/table.rs"]
+mod table;
 
 use figures::Figures;
+use ground::Ground;
 use message::Faults;
 use phase::FAULTS;
-use subject::{Ground, Subject};
+use plan::Plan;
+use subject::Subject;
 
-/// The address of a subscriber's own channel.
-fn own_loc(subscriber: usize) -> Uuid {
-    Uuid::from_u64_pair(0x018f_3c1e_7d4a_7000, 0x8000_0000_0000_0000 | subscriber as u64)
-}
+/// How many subscribers each subject has, unless that is said.
+const SIZE: usize = 10_000;
+/// The numbers of subscribers for which Tally is looked at alone, to see how its cost grows.
+const SIZES: [usize; 2] = [1_000, 5_000];
+/// The most that are ever tried.
+const MOST: usize = 20_000;
+/// Files that are open besides sockets.
+const OTHER_FILES: usize = 500;
 
-struct Plan {
+/// What is measured, and the figures so far.
+struct Run {
+    ground: Ground,
     size: usize,
+    /// As many as this machine lets.
     most: usize,
-    rounds: usize,
     subjects: Vec<Subject>,
-}
-
-impl Plan {
-    fn read(arguments: &[String], files: usize) -> Self {
-        let value = |name: &str| {
-            let place = arguments.iter().position(|argument| argument == name)?;
-            arguments.get(place + 1).map(String::as_str)
-        };
-        let number = |name: &str| value(name).map(|text| text.parse::<usize>().expect("a number"));
-        let quick = arguments.iter().any(|argument| argument == "--quick");
-        // Some files are open for other things.
-        let most = files.saturating_sub(500).min(20_000);
-        let size = number("--size").unwrap_or(if quick { 1_000 } else { 10_000 }).min(most);
-        let rounds = number("--rounds").unwrap_or(if quick { 1 } else { 3 });
-        let only = value("--only");
-        let is_meant =
-            |subject: &Subject| only.is_none_or(|only| only.split(',').any(|it| it == subject.name()));
-        let subjects = Subject::ALL.into_iter().filter(is_meant).collect();
-        Self { size, most: if quick { size } else { most }, rounds, subjects }
-    }
+    figures: Figures,
+    /// Of Tally, by the number of its subscribers.
+    growth: Figures,
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let plan = Plan::read();
     let files = process::prepare_files();
-    if let [peer, name, address] = &arguments[..]
-        && peer == "--peer"
-    {
-        let address = address.parse().expect("an address");
-        return if name == Subject::BareLoop.name() {
-            bare_loop::run(address)
-        } else {
-            library::run(address)
-        };
+    if let Some((name, address)) = &plan.peer {
+        let run = if name == Subject::BareLoop.name() { bare_loop::run } else { library::run };
+        return run(*address);
     }
     process::prepare_core();
-    let plan = Plan::read(&arguments, files);
-    let database = std::env::var("TALLY_TEST_DATABASE_URL").expect("run this with script/with-postgres");
-    let ground = Ground::make(database, plan.size);
-    let mut figures = Figures::default();
+    let size = plan.number("--size").unwrap_or(if plan.quick { SIZES[0] } else { SIZE });
+    let most = files.saturating_sub(OTHER_FILES).min(MOST);
+    let mut run = Run {
+        ground: Ground::make(include_str!("seed.sql")),
+        size: size.min(most),
+        most: if plan.quick { size.min(most) } else { most },
+        subjects: Subject::ALL.into_iter().filter(|subject| plan.means(subject.name())).collect(),
+        figures: Figures::default(),
+        growth: Figures::default(),
+    };
     for round in 1..=plan.rounds {
-        for subject in &plan.subjects {
+        for subject in run.subjects.clone() {
             println!("round {round}: {} (load {})", subject.name(), process::load());
-            let faults = measure(*subject, &ground, &plan, &mut figures);
-            if faults.sum() > 0 {
-                println!("round {round}: {}: {faults:?}", subject.name());
-            }
-            figures.add(FAULTS, subject.name(), faults.sum() as f64);
+            run.measure(subject);
+        }
+        if !plan.quick && plan.means(Subject::Tally.name()) {
+            println!("round {round}: {} of other sizes (load {})", Subject::Tally.name(), process::load());
+            run.grow();
         }
     }
-    print(&figures, &plan);
+    run.report(&plan);
 }
 
-fn measure(subject: Subject, ground: &Ground, plan: &Plan, figures: &mut Figures) -> Faults {
-    let mut faults = phase::one_channel(subject, ground, plan.size, figures);
-    if subject.has_channels() {
-        faults.add(phase::own_channels(subject, ground, plan.size, figures));
+impl Run {
+    fn measure(&mut self, subject: Subject) {
+        let name = subject.name();
+        let mut faults = phase::one_channel(subject, name, &self.ground, self.size, &mut self.figures);
+        if subject.has_channels() {
+            faults.add(phase::own_channels(subject, &self.ground, self.size, &mut self.figures));
+        }
+        if !subject.is_node() {
+            faults.add(phase::the_most(subject, &self.ground, self.most, &mut self.figures));
+        }
+        note(&mut self.figures, name, faults);
     }
-    if !subject.is_node() {
-        faults.add(phase::the_most(subject, ground, plan.most, figures));
-    }
-    faults
-}
 
-fn print(figures: &Figures, plan: &Plan) {
-    println!("\n{} subscribers, {} rounds, load {}", plan.size, plan.rounds, process::load());
-    for row in figures.rows() {
-        println!("\n{}", row.title);
-        for subject in &plan.subjects {
-            let Some(spread) = figures.spread(row, subject.name()) else { continue };
-            let ratio = figures.ratio(row, Subject::Tally.name(), subject.name());
-            let ratio = ratio.filter(|_| *subject != Subject::Tally && row != FAULTS);
-            let ratio =
-                ratio.map_or(String::new(), |ratio| format!("Tally is {} times better", ratio.text()));
-            println!("  {:20} {:24} {ratio}", subject.name(), spread.text());
+    fn grow(&mut self) {
+        for size in SIZES.into_iter().chain([self.size, self.most]) {
+            let name = size.to_string();
+            let faults = phase::one_channel(Subject::Tally, &name, &self.ground, size, &mut self.growth);
+            note(&mut self.growth, &name, faults);
         }
     }
+
+    fn report(&self, plan: &Plan) {
+        let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name()).collect();
+        let medians = table::medians(&self.figures, &names);
+        let ratios = table::ratios(&self.figures, &names);
+        let sizes: Vec<String> =
+            SIZES.into_iter().chain([self.size, self.most]).map(|it| it.to_string()).collect();
+        let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
+        let growth = table::medians(&self.growth, &sizes);
+        let about = format!(
+            "{} subscribers ({} where it says \"the most\"), {} rounds, load {}.",
+            self.size,
+            self.most,
+            plan.rounds,
+            process::load()
+        );
+        println!(
+            "\n{medians}\nTally is better by:\n\n{ratios}\nTally by the number of its subscribers:\n\n{growth}\n{about}"
+        );
+        if plan.write {
+            chart::write("fan_out", &self.figures, &phase::DRAWN, &names);
+            let picture = "![Fan-out, by server](performance/fan_out.svg)";
+            let better = format!("How many times better Tally is:\n\n{ratios}");
+            let alone = format!("Tally by the number of its subscribers:\n\n{growth}");
+            table::write("fan_out", &format!("{picture}\n\n{medians}\n{better}\n{alone}\n{about}\n"));
+        }
+    }
+}
+
+fn note(figures: &mut Figures, name: &str, faults: Faults) {
+    if faults.sum() > 0 {
+        println!("{name}: {faults:?}");
+    }
+    figures.add(FAULTS, name, faults.sum() as f64);
 }

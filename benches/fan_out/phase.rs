@@ -6,11 +6,17 @@ use uuid::Uuid;
 
 use crate::crowd::{Channels, Crowd};
 use crate::figures::{Figures, Row, spread};
+use crate::ground::Ground;
 use crate::message::Faults;
-use crate::subject::{Ground, Running, Subject};
+use crate::subject::{Running, Subject};
 
 /// The channel that everybody follows.
 pub(crate) const LOC: Uuid = Uuid::from_u128(0x018f_3c1e_7d4a_7000_8000_0123_4567_89ab);
+
+/// The address of a subscriber's own channel.
+fn own_loc(subscriber: usize) -> Uuid {
+    Uuid::from_u64_pair(0x018f_3c1e_7d4a_7000, 0x8000_0000_0000_0000 | subscriber as u64)
+}
 
 const fn row(place: usize, title: &'static str, more_is_better: bool) -> Row {
     Row { place, title, more_is_better }
@@ -35,6 +41,10 @@ pub(crate) const CROWD_RATE: Row = row(15, "the most, ten a second: deliveries a
 pub(crate) const CROWD_P99: Row = row(16, "the most, ten a second: p99 ms", false);
 pub(crate) const FAULTS: Row = row(17, "lost, repeated, out of order, wrong id", false);
 
+/// What the picture shows.
+pub(crate) const DRAWN: [Row; 8] =
+    [ONE_CPU, ONE_P99, TEN_P99, BURST_RATE, IDLE, AFTERWARDS, CONNECT_CPU, CONNECT_RATE];
+
 /// How often one event is repeated.
 const REPEATS: usize = 10;
 /// How many events come at once in a burst, and how often.
@@ -45,7 +55,8 @@ const TENS: u32 = 50;
 
 /// A subject with its subscribers, and where their figures go.
 pub(crate) struct Phases<'a> {
-    subject: Subject,
+    /// Under which its figures go.
+    name: &'a str,
     running: Running,
     crowd: Crowd,
     size: f64,
@@ -58,6 +69,7 @@ impl<'a> Phases<'a> {
     /// Starts the subject and has everybody subscribe.
     fn begin(
         subject: Subject,
+        name: &'a str,
         ground: &Ground,
         size: usize,
         channels: Channels,
@@ -72,7 +84,7 @@ impl<'a> Phases<'a> {
         }
         let took = running.process.rest() - began;
         let used = running.process.cpu() - used;
-        let mut this = Self { subject, running, crowd, size: size as f64, bare, figures };
+        let mut this = Self { name, running, crowd, size: size as f64, bare, figures };
         let (cpu, idle) = match channels {
             Channels::One(_) => (CONNECT_CPU, IDLE),
             Channels::Each(_) => (OWN_CPU, OWN_IDLE),
@@ -86,7 +98,7 @@ impl<'a> Phases<'a> {
     }
 
     fn add(&mut self, row: Row, value: f64) {
-        self.figures.add(row, self.subject.name(), value);
+        self.figures.add(row, self.name, value);
     }
 
     /// KiB a subscriber.
@@ -97,6 +109,7 @@ impl<'a> Phases<'a> {
     /// Emits `count` events at once and waits for the last delivery.
     fn emit(&mut self, count: u32) -> Delivery {
         self.running.process.rest();
+        self.running.trigger.begin();
         let used = self.running.process.cpu();
         self.crowd.expect(count as usize);
         self.running.trigger.emit(LOC, count);
@@ -138,6 +151,7 @@ impl<'a> Phases<'a> {
     /// Ten events a second, whether the server keeps up or not. Returns deliveries a second as well.
     fn ten_a_second(&mut self) -> (Delivery, f64) {
         self.running.process.rest();
+        self.running.trigger.begin();
         let (used, began) = (self.running.process.cpu(), Instant::now());
         for event in 0..TENS {
             let due = began + Duration::from_millis(100) * event;
@@ -160,8 +174,14 @@ impl<'a> Phases<'a> {
 }
 
 /// One channel, everybody on it.
-pub(crate) fn one_channel(subject: Subject, ground: &Ground, size: usize, figures: &mut Figures) -> Faults {
-    let mut phases = Phases::begin(subject, ground, size, Channels::One(LOC), figures);
+pub(crate) fn one_channel(
+    subject: Subject,
+    name: &str,
+    ground: &Ground,
+    size: usize,
+    figures: &mut Figures,
+) -> Faults {
+    let mut phases = Phases::begin(subject, name, ground, size, Channels::One(LOC), figures);
     phases.one_event();
     let (tens, _) = phases.ten_a_second();
     phases.add(TEN_CPU, tens.cpu_per_million());
@@ -173,13 +193,13 @@ pub(crate) fn one_channel(subject: Subject, ground: &Ground, size: usize, figure
 
 /// Everybody on a channel of his own.
 pub(crate) fn own_channels(subject: Subject, ground: &Ground, size: usize, figures: &mut Figures) -> Faults {
-    Phases::begin(subject, ground, size, Channels::Each(crate::own_loc), figures).end()
+    Phases::begin(subject, subject.name(), ground, size, Channels::Each(own_loc), figures).end()
 }
 
 /// As many as the machine lets, ten events a second.
 pub(crate) fn the_most(subject: Subject, ground: &Ground, size: usize, figures: &mut Figures) -> Faults {
     let mut own = Figures::default();
-    let mut phases = Phases::begin(subject, ground, size, Channels::One(LOC), &mut own);
+    let mut phases = Phases::begin(subject, subject.name(), ground, size, Channels::One(LOC), &mut own);
     let (tens, rate) = phases.ten_a_second();
     let faults = phases.end();
     figures.add(CROWD_RATE, subject.name(), rate);

@@ -12,10 +12,10 @@ pub(crate) struct Row {
     pub(crate) more_is_better: bool,
 }
 
-/// The figures of each subject, a value a round.
+/// The figures of each subject, a value a round, in the order of the rounds.
 #[derive(Default)]
 pub(crate) struct Figures {
-    values: BTreeMap<(Row, &'static str), Vec<f64>>,
+    values: BTreeMap<(Row, String), Vec<f64>>,
 }
 
 /// A median and its range.
@@ -27,8 +27,8 @@ pub(crate) struct Spread {
 }
 
 impl Figures {
-    pub(crate) fn add(&mut self, row: Row, subject: &'static str, value: f64) {
-        self.values.entry((row, subject)).or_default().push(value);
+    pub(crate) fn add(&mut self, row: Row, subject: &str, value: f64) {
+        self.values.entry((row, subject.to_owned())).or_default().push(value);
     }
 
     pub(crate) fn rows(&self) -> Vec<Row> {
@@ -37,13 +37,17 @@ impl Figures {
         rows
     }
 
-    pub(crate) fn spread(&self, row: Row, subject: &'static str) -> Option<Spread> {
-        spread(self.values.get(&(row, subject))?)
+    pub(crate) fn spread(&self, row: Row, subject: &str) -> Option<Spread> {
+        spread(self.values.get(&(row, subject.to_owned()))?)
     }
 
     /// How many times better `subject` is than `other`, round by round.
-    pub(crate) fn ratio(&self, row: Row, subject: &'static str, other: &'static str) -> Option<Spread> {
-        let pairs = self.values.get(&(row, subject))?.iter().zip(self.values.get(&(row, other))?);
+    pub(crate) fn ratio(&self, row: Row, subject: &str, other: &str) -> Option<Spread> {
+        let pairs = self
+            .values
+            .get(&(row, subject.to_owned()))?
+            .iter()
+            .zip(self.values.get(&(row, other.to_owned()))?);
         let better = |(own, other): (&f64, &f64)| if row.more_is_better { own / other } else { other / own };
         spread(&pairs.map(better).collect::<Vec<_>>())
     }

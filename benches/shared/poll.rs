@@ -24,10 +24,6 @@ impl Poll {
         epoll::add(&self.epoll, socket, epoll::EventData::new_u64(number as u64), interest).expect("room");
     }
 
-    pub(crate) fn forget(&self, socket: impl AsFd) {
-        let _ = epoll::delete(&self.epoll, socket);
-    }
-
     /// The numbers of the sockets that are ready, after `patience` at the latest.
     pub(crate) fn wait(&mut self, patience: Duration) -> Vec<usize> {
         self.ready.clear();

@@ -1,14 +1,15 @@
 //! A server that is measured: a child process on one core, and what the scheduler and the kernel say of it.
 
-use std::collections::HashMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::cpu::Cpu;
 
 /// The core of what is measured; whoever measures has the next one.
 const CORE: usize = 0;
@@ -19,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server under measurement; it ends when this is dropped.
 pub(crate) struct Process {
     child: Child,
-    /// What each thread has used so far: the time of one that has ended stays.
-    threads: HashMap<String, u64>,
+    cpu: Cpu,
 }
 
 impl Process {
@@ -35,7 +35,7 @@ impl Process {
             fs::File::create(std::env::temp_dir().join(format!("tally-bench-{}.log", std::process::id())));
         let log = log.expect("a log file");
         pinned.stdin(std::process::Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
-        Self { child: pinned.spawn().expect("the server starts"), threads: HashMap::new() }
+        Self { child: pinned.spawn().expect("the server starts"), cpu: Cpu::default() }
     }
 
     /// Waits until somebody answers at `address`.
@@ -52,16 +52,9 @@ impl Process {
         }
     }
 
-    /// Processor time of all threads so far, by the scheduler's own accounting.
+    /// Processor time so far.
     pub(crate) fn cpu(&mut self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server runs");
-        for task in tasks.flatten() {
-            let figures = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            if let Some(used) = figures.split(' ').next().and_then(|used| used.parse().ok()) {
-                self.threads.insert(task.file_name().to_string_lossy().into_owned(), used);
-            }
-        }
-        Duration::from_nanos(self.threads.values().sum())
+        self.cpu.used(&[self.child.id()])
     }
 
     /// Resident memory in KiB.
@@ -72,7 +65,7 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().expect("a figure in KiB")
     }
 
-    /// Waits until the server has nothing more to do; returns since when.
+    /// Waits until the server has no more to do than what it does by itself now and then; returns since when.
     pub(crate) fn rest(&mut self) -> Instant {
         const WINDOW: Duration = Duration::from_millis(10);
         let began = Instant::now();
@@ -80,7 +73,7 @@ impl Process {
         while quiet < 10 && began.elapsed() < PATIENCE {
             sleep(WINDOW);
             let now = self.cpu();
-            if now - used < WINDOW / 10 {
+            if now - used < WINDOW / 4 {
                 quiet += 1;
             } else {
                 (since, quiet) = (Instant::now(), 0);
@@ -98,8 +91,9 @@ impl Drop for Process {
     }
 }
 
-/// Puts whoever measures on a core of its own.
+/// Puts whoever measures on a core of its own, and, where that is allowed, both before whatever else runs.
 pub(crate) fn prepare_core() {
+    let _ = setpriority_process(None, -15);
     let mut others = CpuSet::new();
     others.set(CORE + 1);
     sched_setaffinity(None, &others).expect("two cores");
