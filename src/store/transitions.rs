@@ -2,7 +2,7 @@
 //! finds under a lock, and writes its event in the same transaction; so whatever nginx reports late, twice or
 //! never, a stream has one start and one stop.
 //!
-//! Locks are taken in one order everywhere: the channel's row, the stream's row, the log's row.
+//! Locks are taken in one order everywhere: an attempt's key, the channel's row, the stream's row, the log's row.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
