@@ -210,8 +210,7 @@ impl Presence {
     }
 
     fn millis(&self) -> u64 {
-        // From 1, since 0 stands for a session that is gone.
-        u64::try_from(self.0.clock.elapsed().as_millis()).unwrap_or(u64::MAX / 2) + 1
+        u64::try_from(self.0.clock.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
     }
 
     fn ttl_millis(&self) -> u64 {
