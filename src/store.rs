@@ -39,7 +39,7 @@ pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
 pub use events::{Backlog, Event, Position, WakeUps};
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
-pub use streams::{Counts, Stream, StreamChange, StreamOrder};
+pub use streams::{Airing, Counts, Stream, StreamChange, StreamOrder};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use value::{

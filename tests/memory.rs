@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use tally::ambient::Clock;
 use tally::realtime::{Presence, Session};
-use tally::store::{ChannelId, Counts, Loc, StreamId};
+use tally::store::{Airing, ChannelId, Counts, Loc, StreamId};
 use uuid::Uuid;
 
 const CHANNELS: u32 = 10_000;
@@ -27,8 +27,9 @@ fn a_million_sessions_take_at_most_64_bytes_each_while_they_last_and_after() {
     let presence = Presence::new(clock.clone(), Duration::from_secs(12));
     let loc = |channel: u32| Loc(Uuid::from_u64_pair(0, u64::from(channel)));
     let before = memory();
-    for channel in 0..CHANNELS {
-        presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), loc(channel), Counts::default());
+    for loc in (0..CHANNELS).map(loc) {
+        let (stream, channel) = (StreamId(Uuid::nil()), ChannelId(Uuid::nil()));
+        presence.open(Airing { stream, channel, loc, protected: false }, Counts::default());
     }
     let ask = || {
         for viewer in 0..SESSIONS {

@@ -111,6 +111,7 @@ table! {
         channel_id -> Uuid,
         loc -> Uuid,
         topic_id -> Nullable<Uuid>,
+        protected -> Bool,
         reason -> Nullable<Text>,
     }
 }

@@ -251,10 +251,11 @@ async fn report(
     reason: Option<StopReason>,
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let (channel_id, loc, topic_id) = streams::table
+    let (channel_id, loc, topic_id, protected) = streams::table
         .find(stream)
-        .select((streams::channel_id, streams::loc, streams::topic_id))
-        .first::<(ChannelId, Loc, Option<TopicId>)>(connection)
+        .select((streams::channel_id, streams::loc, streams::topic_id, streams::protected))
+        .first::<(ChannelId, Loc, Option<TopicId>, bool)>(connection)
         .await?;
-    append(connection, &[Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }]).await
+    let happened = Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, protected, reason };
+    append(connection, &[happened]).await
 }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use crate::store::{ChannelId, Counts, Loc, StreamId};
+use crate::store::{Airing, ChannelId, Counts, Loc, StreamId};
 
 /// The audience of a channel at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Shard {
 }
 
 struct Room {
-    on_the_air: Option<(StreamId, ChannelId)>,
+    on_the_air: Option<Airing>,
     /// The sessions that are here, by the fingerprints of their keys, and until when: in milliseconds of the clock.
     /// Which of them is next is not kept, for that would take more room than they do and be wrong with each touch:
     /// all are looked at, but only when somebody may have to go.
@@ -75,30 +75,23 @@ impl Shard {
     }
 
     /// Opens a room for a stream with the figures known of it, sessions of which are awaited until `until`.
-    pub(super) fn open(
-        &mut self,
-        loc: Loc,
-        on_the_air: (StreamId, ChannelId),
-        counts: Counts,
-        until: u64,
-        at: DateTime<Utc>,
-    ) {
-        let room = self.rooms.entry(loc).or_insert_with(|| Room::new(at));
-        if room.on_the_air != Some(on_the_air) {
-            room.on_the_air = Some(on_the_air);
+    pub(super) fn open(&mut self, airing: Airing, counts: Counts, until: u64, at: DateTime<Utc>) {
+        let room = self.rooms.entry(airing.loc).or_insert_with(|| Room::new(at));
+        if room.on_the_air != Some(airing) {
+            room.on_the_air = Some(airing);
             room.empty();
             room.counts = counts;
             room.awaited = counts.current;
             room.awaited_until = until;
             room.publish(at);
-            self.note(loc);
+            self.note(airing.loc);
         }
     }
 
     /// Sends everybody out, if it is that stream that the room is open for.
     pub(super) fn close(&mut self, loc: Loc, stream: StreamId) {
         let Some(room) = self.rooms.get_mut(&loc) else { return };
-        if room.on_the_air.is_some_and(|(open, _)| open == stream) {
+        if room.on_the_air.is_some_and(|airing| airing.stream == stream) {
             room.on_the_air = None;
             room.empty();
             room.awaited = 0;
@@ -131,7 +124,13 @@ impl Shard {
     /// What a room is open for, and its figures.
     pub(super) fn counts(&self, loc: Loc) -> Option<(StreamId, ChannelId, Counts)> {
         let room = self.rooms.get(&loc)?;
-        room.on_the_air.map(|(stream, channel)| (stream, channel, room.counts))
+        room.on_the_air.map(|airing| (airing.stream, airing.channel, room.counts))
+    }
+
+    /// See [`super::Presence::is_public`].
+    pub(super) fn is_public(&self, loc: Loc) -> bool {
+        let open = self.rooms.get(&loc).and_then(|room| room.on_the_air);
+        open.is_some_and(|airing| !airing.protected)
     }
 
     /// The rooms that are open.
@@ -164,7 +163,7 @@ impl Shard {
         self.rooms.retain(|_, room| room.unsaved || room.on_the_air.is_some() || room.is_watched());
         let changed = self.rooms.values_mut().filter_map(|room| {
             let unsaved = std::mem::take(&mut room.unsaved);
-            room.on_the_air.filter(|_| unsaved).map(|(stream, channel)| (stream, channel, room.counts))
+            room.on_the_air.filter(|_| unsaved).map(|airing| (airing.stream, airing.channel, room.counts))
         });
         changed.collect()
     }
