@@ -12,6 +12,7 @@ mod event;
 mod input;
 mod load;
 mod node;
+mod once;
 mod page;
 mod playback;
 mod scalar;

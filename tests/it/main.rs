@@ -4,6 +4,7 @@
 
 mod accounts;
 mod against_the_library;
+mod attempts;
 mod audits;
 mod channels;
 mod cost;
