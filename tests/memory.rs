@@ -8,7 +8,7 @@ use chrono::DateTime;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde_json::json;
 use tally::ambient::{Chance, Clock};
-use tally::http::{self, Answers, Public, Sharing, Told, serve};
+use tally::http::{self, Answers, Asked, Public, Sharing, Told, serve};
 use tally::lifecycle::Lifecycle;
 use tally::realtime::{Keeps, Presence, Session};
 use tally::store::{Airing, ChannelId, Counts, Loc, StreamId};
@@ -90,11 +90,11 @@ impl Answers for Silent {
         Response::default()
     }
 
-    fn sharing(&self, _: &mut Request) -> Sharing {
+    fn sharing(&self, _: &Asked) -> Sharing {
         Sharing { is_public: true, keeps: Keeps::Newest }
     }
 
-    fn subscribe(&self, _: Request, (): &()) -> BoxStream<'static, Told> {
+    fn subscribe(&self, _: Asked, (): &()) -> BoxStream<'static, Told> {
         stream::pending().boxed()
     }
 

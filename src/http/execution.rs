@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::operation::{Answer, Operation, Parameters, error};
 use super::protocol::Ticket;
 use super::websocket::Connection;
-use super::{Answers, Public, RequestId, Sharing, Told};
+use super::{Answers, Asked, Public, RequestId, Sharing, Told};
 use crate::ambient::Clock;
 use crate::realtime::{End, Group, Manner, Update};
 use crate::telemetry::Queries;
@@ -42,22 +42,29 @@ pub(super) fn start<G: Answers>(
     if public.sockets.groups.join(&key, anonymous, connection, ticket) {
         return;
     }
-    let mut operation = match parameters.admit(connection.address) {
+    let operation = match parameters.admit(connection.address) {
         Ok(operation) => operation,
         Err(refused) => return connection.refuse(ticket, &refused.into()),
     };
     if operation.kind != OperationType::Subscription {
         return execute(connection, requester, ticket, operation);
     }
-    let Sharing { is_public, keeps } = public.graph.sharing(&mut operation.request);
+    let Operation { mut request, kind, name } = operation;
+    let Ok(document) = request.parsed_query().cloned() else { return };
+    let asked = Asked {
+        document: Arc::new(document),
+        text: request.query.into(),
+        name: request.operation_name,
+        variables: request.variables,
+    };
+    let Sharing { is_public, keeps } = public.graph.sharing(&asked);
     let shared = anonymous || is_public;
     let manner = Manner { key: shared.then_some(key), is_public, keeps };
     let Some(group) = public.sockets.groups.open(manner, connection, ticket) else { return };
-    let Operation { request, kind, name } = operation;
     let line = Line::new(kind, name, &public.clock);
     let responses = match shared {
-        true => public.graph.subscribe(request, &G::Requester::default()),
-        false => public.graph.subscribe(request, requester),
+        true => public.graph.subscribe(asked, &G::Requester::default()),
+        false => public.graph.subscribe(asked, requester),
     };
     let service = Service { public: Arc::clone(public), group, end: End::Complete };
     public.tasks.pass("subscription", serve(service, responses, line, connection.id.clone()));

@@ -8,7 +8,7 @@ use async_graphql::{
     Context, Error, ErrorExtensionValues, Object, Request, Response, Schema, ServerError, Subscription,
 };
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use tally::http::{Answers, Sharing, Told};
+use tally::http::{Answers, Asked, Sharing, Told};
 use tally::realtime::Keeps;
 use tokio::sync::broadcast;
 
@@ -120,14 +120,16 @@ impl Answers for Toy {
         requester.0 == "nobody"
     }
 
-    fn sharing(&self, request: &mut Request) -> Sharing {
-        let lives = request.query.contains("news") || request.query.contains("flood");
+    fn sharing(&self, asked: &Asked) -> Sharing {
+        let lives = asked.text.contains("news") || asked.text.contains("flood");
         Sharing { is_public: false, keeps: if lives { Keeps::Newest } else { Keeps::All } }
     }
 
-    fn subscribe(&self, request: Request, requester: &Name) -> BoxStream<'static, Told> {
+    fn subscribe(&self, asked: Asked, requester: &Name) -> BoxStream<'static, Told> {
         // A gauge has a newest value; what else there is are events.
-        let subject = request.query.contains("gauge").then(uuid::Uuid::nil);
+        let subject = asked.text.contains("gauge").then(uuid::Uuid::nil);
+        let mut request = Request::new(&*asked.text).variables(asked.variables);
+        request.operation_name = asked.name;
         let responses = self.schema.execute_stream(request.data(requester.clone()));
         responses.map(move |response| Told { subject, response }).boxed()
     }
