@@ -12,6 +12,7 @@ mod event;
 mod input;
 mod load;
 mod node;
+mod once;
 mod page;
 mod playback;
 mod scalar;
@@ -24,6 +25,7 @@ mod viewer_count;
 
 use std::sync::Arc;
 
+use async_graphql::dataloader::DataLoader;
 use async_graphql::extensions::Analyzer;
 use async_graphql::{
     MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError, Value,
@@ -32,11 +34,12 @@ use futures_util::stream::BoxStream;
 
 use crate::auth::{SessionToken, Viewer};
 use error::ApiError;
+use load::Loads;
 
 #[cfg(feature = "bench")]
 pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
-pub use source::{Sharing, Told};
+pub use source::{Asked, Sharing, Told};
 
 /// Deeper than anything sensible; graphql-js' introspection is 15 deep and must pass.
 const DEEPEST: usize = 20;
@@ -113,7 +116,8 @@ impl Graph {
     /// Runs a query or a mutation. What goes wrong is in the response.
     pub async fn execute(&self, request: Request, requester: &Requester) -> Response {
         let document = request.query.clone();
-        let mut response = self.schema.execute(self.prepare(request, requester)).await;
+        let loader = Arc::new(load::loader(self.parts.store.clone()));
+        let mut response = self.schema.execute(self.prepare(request, requester, loader)).await;
         response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
         if let Some(Value::Object(analysis)) = response.extensions.remove("analyzer")
             && let Some(cost) = analysis.get("complexity")
@@ -124,13 +128,13 @@ impl Graph {
     }
 
     /// How equal subscriptions may be served together.
-    pub fn sharing(&self, request: &mut Request) -> Sharing {
-        source::sharing(request)
+    pub fn sharing(&self, asked: &Asked) -> Sharing {
+        source::sharing(asked)
     }
 
     /// Runs a subscription.
-    pub fn subscribe(&self, request: Request, requester: &Requester) -> BoxStream<'static, Told> {
-        source::subscribe(self, request, requester)
+    pub fn subscribe(&self, asked: Asked, requester: &Requester) -> BoxStream<'static, Told> {
+        source::subscribe(self, asked, requester)
     }
 
     /// What keeps this process from serving, in words; `None` when all is well.
@@ -144,8 +148,7 @@ impl Graph {
         }
     }
 
-    fn prepare(&self, request: Request, requester: &Requester) -> Request {
-        let loader = load::loader(self.parts.store.clone());
+    fn prepare(&self, request: Request, requester: &Requester, loader: Arc<DataLoader<Loads>>) -> Request {
         request.data(Arc::clone(&self.parts)).data(requester.clone()).data(loader)
     }
 }

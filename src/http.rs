@@ -34,8 +34,8 @@ pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
 use crate::ambient::{Chance, Clock};
+pub use crate::graphql::{Asked, Sharing, Told};
 use crate::graphql::{Graph, Requester};
-pub use crate::graphql::{Sharing, Told};
 use crate::lifecycle::Tasks;
 
 /// What these routes ask of the graph, so that their tests can bring a small one of their own.
@@ -60,10 +60,10 @@ pub trait Answers: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Answered> + Send;
 
     /// How equal subscriptions may be served together.
-    fn sharing(&self, request: &mut Document) -> Sharing;
+    fn sharing(&self, asked: &Asked) -> Sharing;
 
     /// Runs a subscription.
-    fn subscribe(&self, request: Document, requester: &Self::Requester) -> BoxStream<'static, Told>;
+    fn subscribe(&self, asked: Asked, requester: &Self::Requester) -> BoxStream<'static, Told>;
 
     /// What keeps this process from serving.
     fn unready(&self) -> impl Future<Output = Option<String>> + Send;
@@ -84,12 +84,12 @@ impl Answers for Graph {
         Self::execute(self, request, requester).await
     }
 
-    fn sharing(&self, request: &mut Document) -> Sharing {
-        Self::sharing(self, request)
+    fn sharing(&self, asked: &Asked) -> Sharing {
+        Self::sharing(self, asked)
     }
 
-    fn subscribe(&self, request: Document, requester: &Requester) -> BoxStream<'static, Told> {
-        Self::subscribe(self, request, requester)
+    fn subscribe(&self, asked: Asked, requester: &Requester) -> BoxStream<'static, Told> {
+        Self::subscribe(self, asked, requester)
     }
 
     async fn unready(&self) -> Option<String> {

@@ -18,8 +18,8 @@ use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
-    Began, Channel, ChannelId, Connection, EndedStream, Loc, Publishing, Removed, Renewed, Report, Sealed,
-    StopReason, Store, StoreError,
+    Attempt, Began, Channel, ChannelId, Connection, EndedStream, Loc, Once, Publishing, Removed, Renewed,
+    Report, Sealed, StopReason, Store, StoreError,
 };
 
 pub use callback::Callback;
@@ -228,15 +228,23 @@ impl Ingest {
         Ok(self.cut_off(removed))
     }
 
-    /// Gives a channel another key; whoever broadcasts with the old one is cut off.
+    /// Gives a channel another key, once for all of the same attempt; whoever broadcasts with the old one is cut
+    /// off.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn regenerate_key(&self, channel: &Channel) -> Result<Option<Removed>> {
+    pub async fn regenerate_key(
+        &self,
+        channel: &Channel,
+        attempt: Option<&Attempt<'_>>,
+    ) -> Result<Once<Option<Removed>>> {
         self.save_counts(channel.loc).await?;
         let (_, sealed) = self.new_key(channel.id);
-        let removed = self.store.replace_key(channel.id, &sealed, self.clock.now()).await?;
-        Ok(self.cut_off(removed))
+        let replaced = self.store.replace_key(channel.id, &sealed, self.clock.now(), attempt).await?;
+        Ok(match replaced {
+            Once::Now(removed) => Once::Now(self.cut_off(removed)),
+            before => before,
+        })
     }
 
     /// Deletes a channel and cuts its publisher off.

@@ -4,6 +4,7 @@
 //! Every method is one transaction at the most, so a caller that is dropped half-way leaves nothing half-done.
 
 mod accounts;
+mod attempts;
 mod beginnings;
 mod channel_lists;
 mod channels;
@@ -31,16 +32,19 @@ use crate::config::DatabaseUrl;
 use crate::telemetry::Queries;
 
 pub use accounts::{Created, NewUser, SignedIn, User};
+pub use attempts::{Attempt, Once};
 pub use beginnings::{Began, NewStream, OnTheAir};
 pub use channel_lists::{ChannelFilter, ChannelOrder};
 pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
 pub use events::{Backlog, Event, Position, WakeUps};
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
-pub use streams::{Counts, Stream, StreamChange, StreamOrder};
+pub use streams::{Airing, Counts, Stream, StreamChange, StreamOrder};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
-pub use value::{ChannelId, EventKind, Loc, Role, StopReason, StreamId, StreamState, TopicId, UserId};
+pub use value::{
+    ChannelId, EventKind, Loc, Mutation, Role, StopReason, StreamId, StreamState, TopicId, UserId,
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 

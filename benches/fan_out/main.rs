@@ -13,6 +13,7 @@
 #![expect(clippy::cast_precision_loss, reason = "no count here comes near where a float loses one")]
 
 mod bare_loop;
+mod callbacks;
 #[path = "../shared/chart.rs"]
 mod chart;
 #[path = "../shared/cpu.rs"]
@@ -85,7 +86,7 @@ fn main() {
     for round in 1..=plan.rounds {
         for subject in run.subjects.clone() {
             println!("round {round}: {} (load {})", subject.name(), process::load());
-            run.measure(subject);
+            run.measure(subject, round);
         }
         if !plan.quick && plan.means(Subject::Tally.name()) {
             println!("round {round}: {} of other sizes (load {})", Subject::Tally.name(), process::load());
@@ -96,7 +97,7 @@ fn main() {
 }
 
 impl Run {
-    fn measure(&mut self, subject: Subject) {
+    fn measure(&mut self, subject: Subject, round: usize) {
         let name = subject.name();
         let mut faults = phase::one_channel(subject, name, &self.ground, self.size, &mut self.figures);
         if subject.has_channels() {
@@ -104,6 +105,9 @@ impl Run {
         }
         if !subject.is_node() {
             faults.add(phase::the_most(subject, &self.ground, self.most, &mut self.figures));
+        }
+        if subject == Subject::Tally {
+            faults.add(phase::publishers(&self.ground, self.size, round, &mut self.figures));
         }
         note(&mut self.figures, name, faults);
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::callbacks::Publishers;
 use crate::crowd::{Channels, Crowd};
 use crate::figures::{Figures, Row, spread};
 use crate::ground::Ground;
@@ -39,7 +40,9 @@ pub(crate) const OWN_CPU: Row = row(13, "a channel each: connect CPU µs", false
 pub(crate) const OWN_IDLE: Row = row(14, "a channel each: KiB a subscriber", false);
 pub(crate) const CROWD_RATE: Row = row(15, "the most, ten a second: deliveries a second", true);
 pub(crate) const CROWD_P99: Row = row(16, "the most, ten a second: p99 ms", false);
-pub(crate) const FAULTS: Row = row(17, "lost, repeated, out of order, wrong id", false);
+pub(crate) const PUBLISH_P50: Row = row(17, "publish callback beside ten a second: p50 ms", false);
+pub(crate) const PUBLISH_P99: Row = row(18, "publish callback beside ten a second: p99 ms", false);
+pub(crate) const FAULTS: Row = row(19, "lost, repeated, out of order, wrong id", false);
 
 /// What the picture shows.
 pub(crate) const DRAWN: [Row; 8] =
@@ -194,6 +197,22 @@ pub(crate) fn one_channel(
 /// Everybody on a channel of his own.
 pub(crate) fn own_channels(subject: Subject, ground: &Ground, size: usize, figures: &mut Figures) -> Faults {
     Phases::begin(subject, subject.name(), ground, size, Channels::Each(own_loc), figures).end()
+}
+
+/// Publishers come while everybody is told of ten events a second.
+pub(crate) fn publishers(ground: &Ground, size: usize, round: usize, figures: &mut Figures) -> Faults {
+    let (tally, mut own) = (Subject::Tally, Figures::default());
+    let mut phases = Phases::begin(tally, tally.name(), ground, size, Channels::One(LOC), &mut own);
+    let publishers = Publishers::prepare(ground, &phases.running, round);
+    let waits = std::thread::scope(|scope| {
+        let coming = scope.spawn(|| publishers.come());
+        phases.ten_a_second();
+        coming.join().expect("all have come")
+    });
+    let faults = phases.end();
+    figures.add(PUBLISH_P50, tally.name(), waits[waits.len() / 2]);
+    figures.add(PUBLISH_P99, tally.name(), waits[waits.len() * 99 / 100]);
+    faults
 }
 
 /// As many as the machine lets, ten events a second.

@@ -66,7 +66,7 @@ impl Subject {
         command.arg(server.to_string());
         let mut process = Process::start(&command);
         process.await_listening(server);
-        Running { process, server, trigger: Trigger::new(trigger) }
+        Running { process, server, internal, trigger: Trigger::new(trigger) }
     }
 }
 
@@ -74,6 +74,8 @@ impl Subject {
 pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) server: SocketAddr,
+    /// Of Tally alone.
+    pub(crate) internal: SocketAddr,
     pub(crate) trigger: Trigger,
 }
 

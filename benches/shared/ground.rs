@@ -6,7 +6,7 @@ use std::process::Command;
 /// Both, for as long as a benchmark runs.
 pub(crate) struct Ground {
     pub(crate) database: String,
-    directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Ground {

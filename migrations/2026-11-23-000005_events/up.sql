@@ -19,6 +19,8 @@ CREATE TABLE events (
     -- The channel's address and topic as they were then: what subscriptions choose by.
     loc uuid NOT NULL,
     topic_id uuid,
+    -- Whether the stream is protected, which it is from its start to its end: who counts viewers goes by it.
+    protected boolean NOT NULL,
     reason text,
     CHECK ((kind = 'stopped') = (reason IS NOT NULL))
 );

@@ -1,4 +1,4 @@
-//! What is kept for a time and then forgotten: events, and what is left of deleted channels.
+//! What is kept for a time and then forgotten: events, what is left of deleted channels, idempotency keys.
 
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub async fn forget(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let now = clock.now();
     let events = store.trim_events(now - EVENTS).await?;
     let channels = store.purge_channels(now - DELETED).await?;
-    tracing::debug!(events, channels, "forgotten");
+    let attempts = store.forget_attempts(now).await?;
+    tracing::debug!(events, channels, attempts, "forgotten");
     Ok(())
 }

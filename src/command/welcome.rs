@@ -139,6 +139,6 @@ async fn make_demo(
         created_at: now,
         updated_at: now,
     };
-    store.create_channel(&demo).await?;
+    store.create_channel(&demo, None).await?;
     Ok(key)
 }

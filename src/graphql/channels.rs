@@ -7,9 +7,9 @@ use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::scalar::{NodeId, channel_id};
 use super::stream::Stream;
-use super::{input, topic};
+use super::{input, once, topic};
 use crate::auth::Action;
-use crate::store::{self, ChannelChange, ChannelId, Loc, NewChannel, StopReason};
+use crate::store::{self, ChannelChange, ChannelId, Loc, Mutation, NewChannel, Once, StopReason};
 
 /// A channel to be made.
 #[derive(InputObject)]
@@ -28,6 +28,10 @@ pub(super) struct CreateChannelInput {
     protected: Option<bool>,
     /// What broadcasts are called when they are not named, 1 to 100 characters; the channel's name when left out.
     default_stream_name: Option<String>,
+    /// Makes a retry safe: 1 to 100 visible ASCII characters of your choice, such as a UUID. The same input under
+    /// the same key within 24 hours makes no second channel, it answers with the first; another input under it is
+    /// a `CONFLICT`.
+    idempotency_key: Option<String>,
 }
 
 /// What is to be different about a channel. What is left out stays as it is.
@@ -65,6 +69,9 @@ pub(super) struct DeleteChannelInput {
 pub(super) struct RegenerateStreamKeyInput {
     /// The `id` of the channel, not its `loc`.
     channel_id: ID,
+    /// Makes a retry safe, as in `createChannel`: within 24 hours the same key for the same channel replaces
+    /// nothing again, it answers with the channel and the key that it has.
+    idempotency_key: Option<String>,
 }
 
 /// Which channel to take off the air.
@@ -124,12 +131,14 @@ impl ChannelMutation {
         ctx.viewer().may(Action::CreateChannel)?;
         let owner_id = ctx.viewer().id().ok_or(ApiError::Unauthenticated("sign in first"))?;
         let parts = ctx.parts();
+        let attempt = once::attempt(ctx, Mutation::CreateChannel, &input, input.idempotency_key.as_deref())?;
         let name = input::line("input.name", &input.name, 1, 100)?;
         let default_stream_name = match &input.default_stream_name {
             Some(text) => input::line("input.defaultStreamName", text, 1, 100)?,
             None => name.clone(),
         };
-        let description = input::text("input.description", &input.description.unwrap_or_default(), 5000)?;
+        let description =
+            input::text("input.description", input.description.as_deref().unwrap_or_default(), 5000)?;
         let topic_id = match &input.topic {
             Some(slug) => Some(topic::on_offer(ctx, "input.topic", slug).await?),
             None => None,
@@ -153,7 +162,12 @@ impl ChannelMutation {
             created_at: now,
             updated_at: now,
         };
-        Ok(CreateChannelPayload { channel: Channel(parts.store.create_channel(&new).await?) })
+        let channel = match parts.store.create_channel(&new, attempt.as_ref()).await? {
+            Once::Now(channel) => channel,
+            Once::Before(id) => parts.store.channel(id).await?.ok_or(NO_CHANNEL)?,
+            Once::Other => return Err(once::other_input()),
+        };
+        Ok(CreateChannelPayload { channel: Channel(channel) })
     }
 
     /// Changes a channel. For its owner and admins.
@@ -188,8 +202,14 @@ impl ChannelMutation {
         #[graphql(desc = "Which channel.")] input: RegenerateStreamKeyInput,
     ) -> Result<RegenerateStreamKeyPayload> {
         let channel = editable(ctx, "input.channelId", &input.channel_id).await?;
-        let renewed = ctx.parts().ingest.regenerate_key(&channel).await?.ok_or(NO_CHANNEL)?;
-        Ok(RegenerateStreamKeyPayload { channel: Channel(renewed.channel) })
+        let key = input.idempotency_key.as_deref();
+        let attempt = once::attempt(ctx, Mutation::RegenerateStreamKey, &input, key)?;
+        let channel = match ctx.parts().ingest.regenerate_key(&channel, attempt.as_ref()).await? {
+            Once::Now(renewed) => renewed.ok_or(NO_CHANNEL)?.channel,
+            Once::Before(_) => channel,
+            Once::Other => return Err(once::other_input()),
+        };
+        Ok(RegenerateStreamKeyPayload { channel: Channel(channel) })
     }
 
     /// Takes the channel off the air and disconnects its publisher. Broadcasting software comes back by itself

@@ -81,6 +81,6 @@ impl Ask for Context<'_> {
     }
 
     fn loader(&self) -> &DataLoader<Loads> {
-        self.data_unchecked()
+        self.data_unchecked::<std::sync::Arc<DataLoader<Loads>>>()
     }
 }

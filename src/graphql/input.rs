@@ -57,6 +57,15 @@ pub(super) fn password(field: &'static str, password: &str) -> Result<()> {
     if is_password(password) { Ok(()) } else { Err(ApiError::bad(field, "8 to 200 characters")) }
 }
 
+/// The key under which a mutation is done once.
+pub(super) fn idempotency_key(key: &str) -> Result<()> {
+    if (1..=100).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(ApiError::bad("input.idempotencyKey", "1 to 100 visible characters of ASCII, such as a UUID"))
+    }
+}
+
 /// The address of a picture.
 pub(super) fn image_url(field: &'static str, url: &str) -> Result<String> {
     let url = line(field, url, 1, 2000)?;

@@ -9,13 +9,16 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_graphql::dataloader::DataLoader;
 use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
 use async_graphql::{Context, Request, Response, Value, Variables};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use uuid::Uuid;
 
 use super::error::{self, Result};
+use super::load::{self, Loads};
 use super::{Graph, Requester};
 use crate::realtime::Keeps;
 
@@ -84,8 +87,21 @@ where
     Ok(stream::iter(event))
 }
 
-/// A subscription as it was asked for; answered as often as something happens.
-struct Asked {
+/// A subscription as it was asked for. Many have the same document, of which there is one copy.
+#[derive(Clone)]
+pub struct Asked {
+    /// The document.
+    pub document: Arc<ExecutableDocument>,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The operation that is meant, if the document has several.
+    pub name: Option<String>,
+    /// Its variables.
+    pub variables: Variables,
+}
+
+/// A subscription by somebody; answered as often as something happens.
+struct Subscription {
     graph: Graph,
     requester: Requester,
     document: Arc<ExecutableDocument>,
@@ -97,85 +113,80 @@ struct Asked {
 
 /// A subscription on its way.
 enum Course {
-    Opening(Arc<Asked>),
-    Open(Arc<Asked>, Events),
+    Opening(Arc<Subscription>),
+    Open(Arc<Subscription>, Events),
     Over,
 }
 
 /// A subscription's answers. One that could not begin is a single answer with nothing but errors.
-pub(super) fn subscribe(
-    graph: &Graph,
-    mut request: Request,
-    requester: &Requester,
-) -> BoxStream<'static, Told> {
-    let document = match request.parsed_query() {
-        Ok(document) => Arc::new(document.clone()),
-        Err(error) => {
-            let response = Response::from_errors(vec![error]);
-            return stream::once(async { Told { subject: None, response } }).boxed();
-        }
-    };
-    let asked = Asked {
-        graph: graph.clone(),
-        requester: requester.clone(),
-        document,
-        text: std::mem::take(&mut request.query).into(),
-        name: request.operation_name,
-        variables: serde_json::to_string(&request.variables).unwrap_or_default().into(),
-    };
-    // The step is in a box of its own, which is only there while something happens.
-    let course = stream::unfold(Course::Opening(Arc::new(asked)), |course| course.step());
+pub(super) fn subscribe(graph: &Graph, asked: Asked, requester: &Requester) -> BoxStream<'static, Told> {
+    let Asked { document, text, name, variables } = asked;
+    let variables = serde_json::to_string(&variables).unwrap_or_default().into();
+    let (graph, requester) = (graph.clone(), requester.clone());
+    let subscription = Subscription { graph, requester, document, text, name, variables };
+    let course = stream::unfold(Course::Opening(Arc::new(subscription)), Course::step);
     course.flat_map(stream::iter).boxed()
 }
 
 impl Course {
+    /// What happens next. It is in boxes, which are there only while something happens.
     async fn step(self) -> Option<(Vec<Told>, Self)> {
         match self {
-            Self::Opening(asked) => {
-                let turn = Arc::new(Turn::Open(Mutex::default()));
-                let refused = Box::pin(asked.execute(Arc::clone(&turn))).await;
-                let Turn::Open(source) = &*turn else { return None };
-                let source = source.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match (refused, source) {
-                    (None, Some(events)) => Some((Vec::new(), Self::Open(asked, events))),
-                    (Some(response), _) => Some((vec![Told { subject: None, response }], Self::Over)),
-                    (None, None) => None,
-                }
-            }
-            Self::Open(asked, mut events) => {
+            Self::Opening(subscription) => match Box::pin(subscription.open()).await {
+                Ok(events) => Some((Vec::new(), Self::Open(subscription, events))),
+                Err(response) => Some((vec![Told { subject: None, response }], Self::Over)),
+            },
+            Self::Open(subscription, mut events) => {
                 let mut together = vec![events.next().await?];
                 while together.len() < TOGETHER
-                    && let Some(Some(event)) = futures_util::FutureExt::now_or_never(events.next())
+                    && let Some(Some(event)) = events.next().now_or_never()
                 {
                     together.push(event);
                 }
-                let told = Box::pin(join_all(together.into_iter().map(|event| asked.tell(event)))).await;
-                Some((told, Self::Open(asked, events)))
+                let told = Box::pin(subscription.tell(together)).await;
+                Some((told, Self::Open(subscription, events)))
             }
             Self::Over => None,
         }
     }
 }
 
-impl Asked {
+impl Subscription {
+    /// Its events, or why there are none.
+    async fn open(&self) -> std::result::Result<Events, Response> {
+        let turn = Arc::new(Turn::Open(Mutex::default()));
+        let loader = Arc::new(load::loader(self.graph.parts.store.clone()));
+        let refused = self.execute(Arc::clone(&turn), loader).await;
+        let Turn::Open(source) = &*turn else { return Err(refused.unwrap_or_default()) };
+        let events = source.lock().unwrap_or_else(PoisonError::into_inner).take();
+        events.filter(|_| refused.is_none()).ok_or_else(|| refused.unwrap_or_default())
+    }
+
+    /// How events look, in their order, with what they load loaded together.
+    async fn tell(&self, events: Vec<Event>) -> Vec<Told> {
+        let loader = Arc::new(load::loader(self.graph.parts.store.clone()));
+        join_all(events.into_iter().map(|event| self.tell_one(event, Arc::clone(&loader)))).await
+    }
+
     /// How an event looks. While the database is away it is waited for: an event must not be missed.
-    async fn tell(&self, event: Event) -> Told {
+    async fn tell_one(&self, event: Event, loader: Arc<DataLoader<Loads>>) -> Told {
+        let subject = event.subject;
+        let turn = Arc::new(Turn::Answer(event));
         loop {
-            let answered = self.execute(Arc::new(Turn::Answer(event.clone()))).await;
-            match answered {
-                Some(response) if error::is_unavailable(&response) => tokio::time::sleep(BREATHER).await,
-                Some(response) => return Told { subject: event.subject, response },
-                None => return Told { subject: event.subject, response: Response::new(Value::Null) },
+            let response = self.execute(Arc::clone(&turn), Arc::clone(&loader)).await.unwrap_or_default();
+            if !error::is_unavailable(&response) {
+                return Told { subject, response };
             }
+            tokio::time::sleep(BREATHER).await;
         }
     }
 
-    async fn execute(&self, turn: Arc<Turn>) -> Option<Response> {
+    async fn execute(&self, turn: Arc<Turn>, loader: Arc<DataLoader<Loads>>) -> Option<Response> {
         let variables = serde_json::from_str(&self.variables).unwrap_or_default();
         let mut request = Request::new(String::new()).variables(variables).data(turn);
         request.operation_name.clone_from(&self.name);
         request.set_parsed_query((*self.document).clone());
-        let request = self.graph.prepare(request, &self.requester);
+        let request = self.graph.prepare(request, &self.requester, loader);
         let mut response = self.graph.schema.execute_stream(request).next().await?;
         response.extensions.remove("analyzer");
         response.errors.iter_mut().for_each(|error| error::name_field(error, &self.text));
@@ -184,22 +195,19 @@ impl Asked {
 }
 
 /// How a subscription may be shared, from what its document selects and how it is asked.
-pub(super) fn sharing(request: &mut Request) -> Sharing {
-    let (variables, wanted) = (request.variables.clone(), request.operation_name.clone());
-    let Ok(document) = request.parsed_query() else {
-        return Sharing { is_public: false, keeps: Keeps::Newest };
-    };
-    // Whether they are reached or not: no more than that must never be wrong.
+pub(super) fn sharing(asked: &Asked) -> Sharing {
+    let document = &*asked.document;
+    // Whether they are reached or not: to take too many for personal is no harm.
     let fragments = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
     let operations = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
     let is_public = !fragments.chain(operations).any(is_personal);
     let operation = document.operations.iter().find(|(name, _)| {
-        wanted.as_ref().is_none_or(|wanted| name.is_some_and(|name| name.as_str() == wanted))
+        asked.name.as_ref().is_none_or(|wanted| name.is_some_and(|name| name.as_str() == wanted))
     });
     let resumes = operation.is_some_and(|(_, operation)| {
         let field = root_field(document, &operation.node.selection_set.node);
         let after = field.and_then(|field| field.get_argument("after"));
-        after.is_some_and(|after| is_given(&after.node.to_string(), &operation.node, &variables))
+        after.is_some_and(|after| is_given(&after.node.to_string(), &operation.node, &asked.variables))
     });
     Sharing { is_public, keeps: if resumes { Keeps::All } else { Keeps::Newest } }
 }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::operation::{Answer, Operation, Parameters, error};
 use super::protocol::Ticket;
 use super::websocket::Connection;
-use super::{Answers, Public, RequestId, Sharing, Told};
+use super::{Answers, Asked, Public, RequestId, Sharing, Told};
 use crate::ambient::Clock;
 use crate::realtime::{End, Group, Manner, Update};
 use crate::telemetry::Queries;
@@ -42,25 +42,32 @@ pub(super) fn start<G: Answers>(
     if public.sockets.groups.join(&key, anonymous, connection, ticket) {
         return;
     }
-    let mut operation = match parameters.admit(connection.address) {
+    let operation = match parameters.admit(connection.address) {
         Ok(operation) => operation,
         Err(refused) => return connection.refuse(ticket, &refused.into()),
     };
     if operation.kind != OperationType::Subscription {
         return execute(connection, requester, ticket, operation);
     }
-    let Sharing { is_public, keeps } = public.graph.sharing(&mut operation.request);
+    let Operation { mut request, kind, name } = operation;
+    let Ok(document) = request.parsed_query().cloned() else { return };
+    let asked = Asked {
+        document: Arc::new(document),
+        text: request.query.into(),
+        name: request.operation_name,
+        variables: request.variables,
+    };
+    let Sharing { is_public, keeps } = public.graph.sharing(&asked);
     let shared = anonymous || is_public;
     let manner = Manner { key: shared.then_some(key), is_public, keeps };
     let Some(group) = public.sockets.groups.open(manner, connection, ticket) else { return };
-    let Operation { request, kind, name } = operation;
     let line = Line::new(kind, name, &public.clock);
     let responses = match shared {
-        true => public.graph.subscribe(request, &G::Requester::default()),
-        false => public.graph.subscribe(request, requester),
+        true => public.graph.subscribe(asked, &G::Requester::default()),
+        false => public.graph.subscribe(asked, requester),
     };
-    let (public, id) = (Arc::clone(public), connection.id.clone());
-    connection.public.tasks.pass("subscription", serve(public, group, responses, line, id));
+    let service = Service { public: Arc::clone(public), group, end: End::Complete };
+    public.tasks.pass("subscription", serve(service, responses, line, connection.id.clone()));
 }
 
 /// Runs a query or a mutation.
@@ -101,21 +108,33 @@ async fn answered<G: Answers>(
     }
 }
 
-/// Serves a group until its subscription ends or nobody is in it any more.
-async fn serve<G: Answers>(
+/// Whoever serves a group. When that ends, however it does, so does the group.
+struct Service<G: Answers> {
     public: Arc<Public<G>>,
     group: Arc<Group<Connection<G>>>,
+    end: End,
+}
+
+impl<G: Answers> Drop for Service<G> {
+    fn drop(&mut self) {
+        self.public.sockets.groups.end(&self.group, &self.end);
+    }
+}
+
+/// Serves a group until its subscription ends or nobody is in it any more.
+async fn serve<G: Answers>(
+    mut service: Service<G>,
     mut responses: BoxStream<'static, Told>,
     line: Line,
     id: RequestId,
 ) {
     let mut first = true;
-    let end = loop {
+    loop {
         let told = tokio::select! {
-            () = group.abandoned() => return,
+            () = service.group.abandoned() => return,
             told = next(&mut responses, &line) => told,
         };
-        let Some(told) = told else { break End::Complete };
+        let Some(told) = told else { return };
         // A first response that holds only errors, after which nothing comes, says that the subscription never began,
         // whether it was the document or the resolver that would not have it.
         let only_errors =
@@ -123,7 +142,8 @@ async fn serve<G: Answers>(
         let mut following = next(&mut responses, &line).now_or_never();
         if first && only_errors && matches!(following, Some(None)) {
             let refused = Answer::from(Response::from_errors(told.response.errors)).with_id(&id);
-            break End::Refused(refused.errors_to_json().into());
+            service.end = End::Refused(refused.errors_to_json().into());
+            return;
         }
         first = false;
         let mut updates = vec![update(told, &id)];
@@ -134,12 +154,11 @@ async fn serve<G: Answers>(
             let enough = updates.len() >= BATCH || bytes >= BATCH_BYTES;
             following = if enough { None } else { next(&mut responses, &line).now_or_never() };
         }
-        Box::pin(public.sockets.groups.publish(&group, &updates)).await;
+        service.public.sockets.groups.publish(&service.group, &updates).await;
         if matches!(following, Some(None)) {
-            break End::Complete;
+            return;
         }
-    };
-    public.sockets.groups.end(&group, &end);
+    }
 }
 
 /// The next response of a subscription. A panic ends it.

@@ -93,6 +93,11 @@ impl Internal {
 
     async fn directory(&self, token: &str, loc: Loc) -> Result<Option<String>, StoreError> {
         let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
+        // Most that is watched is for everybody; then the token was good, and nothing else is to be known. Should
+        // presence be a moment behind, this is still only where the public stream's files lie.
+        if self.presence.is_public(loc) {
+            return Ok(Some(loc.stream_name(false)));
+        }
         let Some(mut channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
         // A stream stays as open as it began, whatever has been said of its channel since.
         if let Some(stream) = self.store.streams_on_the_air(&[channel.id]).await?.pop() {

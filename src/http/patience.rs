@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Patience {
     /// For a query or a mutation: what waits longer waits for something that is broken.
     pub execution: Duration,
-    /// For a request's body.
+    /// For a request's body, and for the rest of a message on a WebSocket.
     pub body: Duration,
     /// For `connection_init` on a WebSocket.
     pub initialisation: Duration,

@@ -177,7 +177,11 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::store::{ChannelId, Counts, StreamId};
+    use crate::store::{Airing, ChannelId, Counts, StreamId};
+
+    fn airing(loc: Loc) -> Airing {
+        Airing { stream: StreamId(Uuid::nil()), channel: ChannelId(Uuid::nil()), loc, protected: false }
+    }
 
     #[tokio::test]
     async fn an_ended_streams_playlist_says_so_and_its_files_go_away() {
@@ -187,7 +191,7 @@ mod tests {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let presence = Presence::new(clock.clone(), Duration::from_secs(12));
         let (ended, live) = (Loc(Uuid::from_u128(1)), Loc(Uuid::from_u128(2)));
-        presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), live, Counts::default());
+        presence.open(airing(live), Counts::default());
         for loc in [ended, live] {
             fs::create_dir_all(files.hls_of(loc, false)).await.unwrap();
             fs::write(files.hls_of(loc, false).join("index.m3u8"), "#EXTM3U\n").await.unwrap();
@@ -216,7 +220,7 @@ mod tests {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let presence = Presence::new(clock.clone(), Duration::from_secs(12));
         let loc = Loc(Uuid::from_u128(1));
-        presence.open(StreamId(Uuid::nil()), ChannelId(Uuid::nil()), loc, Counts::default());
+        presence.open(airing(loc), Counts::default());
         let write = |protected, seconds| {
             let directory = files.hls_of(loc, protected);
             std::fs::create_dir_all(&directory).unwrap();

@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// How many members are written to before others have their turn.
 const TURN: usize = 64;
 /// How much of its past a group keeps for those who ask for all of it; beyond, nobody joins any more.
-const LONGEST_PAST: usize = 256 * 1024;
+const LONGEST_PAST: usize = 16 * 1024;
 
 /// What equal subscriptions have in common: a digest that nobody can find a second text for.
 pub type Key = [u8; 32];

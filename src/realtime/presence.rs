@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{Filter, Log};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace, Tasks};
-use crate::store::{ChannelId, Counts, EventKind, Loc, Position, Store, StreamId};
+use crate::store::{Airing, ChannelId, Counts, EventKind, Loc, Position, Store, StreamId};
 
 pub use room::Audience;
 use room::Shard;
@@ -78,8 +78,8 @@ impl Presence {
     /// When the database is away.
     pub async fn start(&self, store: Store, log: &Log, tasks: &Tasks) -> Result<(), Failure> {
         let from = store.log_end().await?;
-        for (stream, channel, loc, counts) in store.audiences().await? {
-            self.open(stream, channel, loc, counts);
+        for (airing, counts) in store.audiences().await? {
+            self.open(airing, counts);
         }
         let stop = tasks.stopping();
         tasks.keep("doors", self.clone().follow(log.clone(), from, stop.clone()));
@@ -126,16 +126,16 @@ impl Presence {
 
     fn apply(&self, event: &crate::store::Event) {
         match event.kind {
-            EventKind::Started => self.open(event.stream_id, event.channel_id, event.loc, Counts::default()),
+            EventKind::Started => self.open(event.airing(), Counts::default()),
             EventKind::Stopped => self.close(event.loc, event.stream_id),
             EventKind::Interrupted | EventKind::Resumed | EventKind::Updated => {}
         }
     }
 
     /// Opens a channel's door for a stream. `counts` are those known of it so far. Opening twice does nothing.
-    pub fn open(&self, stream: StreamId, channel: ChannelId, loc: Loc, counts: Counts) {
+    pub fn open(&self, airing: Airing, counts: Counts) {
         let (until, at) = (self.millis() + self.ttl_millis(), self.0.clock.now());
-        self.shard(loc).open(loc, (stream, channel), counts, until, at);
+        self.shard(airing.loc).open(airing, counts, until, at);
     }
 
     /// Closes it: nobody watches what is off the air.
@@ -159,6 +159,11 @@ impl Presence {
     /// The figures of the stream on the air at `loc`.
     pub fn counts(&self, loc: Loc) -> Option<(StreamId, ChannelId, Counts)> {
         self.shard(loc).counts(loc)
+    }
+
+    /// Whether what is on the air at `loc`, if anything is, is for everybody.
+    pub fn is_public(&self, loc: Loc) -> bool {
+        self.shard(loc).is_public(loc)
     }
 
     /// Whether a stream is on the air at `loc`.
@@ -210,8 +215,7 @@ impl Presence {
     }
 
     fn millis(&self) -> u64 {
-        // From 1, since 0 stands for a session that is gone.
-        u64::try_from(self.0.clock.elapsed().as_millis()).unwrap_or(u64::MAX / 2) + 1
+        u64::try_from(self.0.clock.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
     }
 
     fn ttl_millis(&self) -> u64 {

@@ -182,6 +182,7 @@ async fn start_all(
         channel_id: channel.id,
         loc: channel.loc,
         topic_id: channel.topic_id,
+        protected: channel.protected,
         reason: None,
     };
     append(connection, &started.iter().map(happened).collect::<Vec<_>>()).await

@@ -7,6 +7,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
+use super::attempts::{Attempt, Once, once};
 use super::schema::{channels, users};
 use super::transitions::{EndedStream, end_on_channel};
 use super::{ChannelId, Loc, Result, StopReason, Store, TopicId, User, UserId};
@@ -171,16 +172,23 @@ pub struct Removed {
 }
 
 impl Store {
-    /// Makes a channel.
+    /// Makes a channel, once for all of the same attempt.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn create_channel(&self, channel: &NewChannel<'_>) -> Result<Channel> {
-        Ok(diesel::insert_into(channels::table)
-            .values(channel)
-            .returning(Channel::as_returning())
-            .get_result(&mut self.connection().await?)
-            .await?)
+    pub async fn create_channel(
+        &self,
+        channel: &NewChannel<'_>,
+        attempt: Option<&Attempt<'_>>,
+    ) -> Result<Once<Channel>> {
+        let make = async |connection: &mut AsyncPgConnection| {
+            let new = diesel::insert_into(channels::table).values(channel);
+            new.returning(Channel::as_returning()).get_result(connection).await
+        };
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| Ok(once(connection, attempt, channel.id, make).await?))
+            .await
     }
 
     /// Changes a channel; `None` when it is not there.
@@ -204,7 +212,8 @@ impl Store {
         self.change_and_end(id, StopReason::ChannelDeleted, now, Change::Delete).await
     }
 
-    /// Gives a channel another key and ends the stream that came with the old one; `None` when it is not there.
+    /// Gives a channel another key and ends the stream that came with the old one, once for all of the same
+    /// attempt; `None` when it is not there.
     ///
     /// # Errors
     /// When the database fails.
@@ -213,8 +222,13 @@ impl Store {
         id: ChannelId,
         key: &Sealed,
         now: DateTime<Utc>,
-    ) -> Result<Option<Removed>> {
-        self.change_and_end(id, StopReason::KeyRegenerated, now, Change::Key(key)).await
+        attempt: Option<&Attempt<'_>>,
+    ) -> Result<Once<Option<Removed>>> {
+        let replace = async |connection: &mut AsyncPgConnection| {
+            change_and_end(connection, id, StopReason::KeyRegenerated, now, Change::Key(key)).await
+        };
+        let mut connection = self.connection().await?;
+        connection.transaction(async |connection| Ok(once(connection, attempt, id, replace).await?)).await
     }
 
     /// Ends a channel's stream and holds its publishers off until `held_until`; `None` when it is not there.
@@ -231,7 +245,6 @@ impl Store {
         self.change_and_end(id, reason, now, Change::Hold(held_until)).await
     }
 
-    /// Changes a channel under its lock, which every beginning takes as well, and ends its stream.
     async fn change_and_end(
         &self,
         id: ChannelId,
@@ -241,16 +254,7 @@ impl Store {
     ) -> Result<Option<Removed>> {
         let mut connection = self.connection().await?;
         connection
-            .transaction(async |connection| {
-                let Some(there) = lock(connection, id).await? else { return Ok(None) };
-                let ended = end_on_channel(connection, id, reason, now).await?;
-                // With nothing to end there is nobody to hold off.
-                let channel = match (&change, &ended) {
-                    (Change::Hold(_), None) => there,
-                    _ => change.apply(connection, id, now).await?,
-                };
-                Ok(Some(Removed { channel, ended }))
-            })
+            .transaction(async |connection| Ok(change_and_end(connection, id, reason, now, change).await?))
             .await
     }
 
@@ -321,6 +325,24 @@ impl Store {
         let gone = channels::table.filter(channels::deleted_at.lt(horizon));
         Ok(diesel::delete(gone).execute(&mut self.connection().await?).await?)
     }
+}
+
+/// Changes a channel under its lock, which every beginning takes as well, and ends its stream.
+async fn change_and_end(
+    connection: &mut AsyncPgConnection,
+    id: ChannelId,
+    reason: StopReason,
+    now: DateTime<Utc>,
+    change: Change<'_>,
+) -> QueryResult<Option<Removed>> {
+    let Some(there) = lock(connection, id).await? else { return Ok(None) };
+    let ended = end_on_channel(connection, id, reason, now).await?;
+    // With nothing to end there is nobody to hold off.
+    let channel = match (&change, &ended) {
+        (Change::Hold(_), None) => there,
+        _ => change.apply(connection, id, now).await?,
+    };
+    Ok(Some(Removed { channel, ended }))
 }
 
 /// Locks a channel's row until the end of the transaction; `None` when it is not there.

@@ -4,13 +4,13 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::max;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::{StreamExt, pin_mut};
 use uuid::Uuid;
 
 use super::schema::{event_log, events};
-use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId};
+use super::{Airing, ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId};
 
 /// Something that happened to a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
@@ -30,8 +30,18 @@ pub struct Event {
     pub loc: Loc,
     /// The stream's topic at that time.
     pub topic_id: Option<TopicId>,
+    /// Whether the stream is protected.
+    pub protected: bool,
     /// Why, when it stopped.
     pub reason: Option<StopReason>,
+}
+
+impl Event {
+    /// What it says of the stream on the air.
+    pub fn airing(&self) -> Airing {
+        let Self { stream_id: stream, channel_id: channel, loc, protected, .. } = *self;
+        Airing { stream, channel, loc, protected }
+    }
 }
 
 /// A place in one particular log: after this number.
@@ -60,20 +70,21 @@ pub(super) struct Happened {
     pub channel_id: ChannelId,
     pub loc: Loc,
     pub topic_id: Option<TopicId>,
+    pub protected: bool,
     pub reason: Option<StopReason>,
 }
 
 /// One statement and so one round trip: the log's row is locked from here to the commit, and everybody else who
 /// appends waits for it.
 const APPEND: &str = "WITH happened AS (
-        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY
-            AS happened (at, kind, stream_id, channel_id, loc, topic_id, reason, place)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
+            AS happened (at, kind, stream_id, channel_id, loc, topic_id, protected, reason, place)
     ), log AS (
         UPDATE event_log SET last = last + (SELECT count(*) FROM happened)
         RETURNING last - (SELECT count(*) FROM happened) AS before
     )
-    INSERT INTO events (number, at, kind, stream_id, channel_id, loc, topic_id, reason)
-    SELECT before + place, at, kind, stream_id, channel_id, loc, topic_id, reason FROM happened, log
+    INSERT INTO events (number, at, kind, stream_id, channel_id, loc, topic_id, protected, reason)
+    SELECT before + place, at, kind, stream_id, channel_id, loc, topic_id, protected, reason FROM happened, log
     RETURNING pg_notify('tally_events', '')";
 
 /// Appends to the log in this order, as the last thing before the commit.
@@ -88,6 +99,7 @@ pub(super) async fn append(connection: &mut AsyncPgConnection, happened: &[Happe
         .bind::<Array<SqlUuid>, _>(column(happened, |it| it.channel_id))
         .bind::<Array<SqlUuid>, _>(column(happened, |it| it.loc))
         .bind::<Array<Nullable<SqlUuid>>, _>(column(happened, |it| it.topic_id))
+        .bind::<Array<Bool>, _>(column(happened, |it| it.protected))
         .bind::<Array<Nullable<Text>>, _>(column(happened, |it| it.reason));
     appended.execute(connection).await.map(drop)
 }

@@ -23,6 +23,17 @@ table! {
 }
 
 table! {
+    attempts (user_id, mutation, key) {
+        user_id -> Uuid,
+        mutation -> Text,
+        key -> Text,
+        input_hash -> Bytea,
+        channel_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+table! {
     topics (id) {
         id -> Uuid,
         slug -> Text,
@@ -100,6 +111,7 @@ table! {
         channel_id -> Uuid,
         loc -> Uuid,
         topic_id -> Nullable<Uuid>,
+        protected -> Bool,
         reason -> Nullable<Text>,
     }
 }

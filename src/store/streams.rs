@@ -50,6 +50,19 @@ pub struct Stream {
     pub total_viewers: i64,
 }
 
+/// What never changes of a stream as long as it is on the air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Airing {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// The channel's address.
+    pub loc: Loc,
+    /// Whether it is protected.
+    pub protected: bool,
+}
+
 /// What is to be different about a stream; what is `None` stays.
 #[derive(AsChangeset, Default)]
 #[diesel(table_name = streams)]
@@ -218,6 +231,7 @@ impl Store {
                         channel_id: stream.channel_id,
                         loc: stream.loc,
                         topic_id: stream.topic_id,
+                        protected: stream.protected,
                         reason: None,
                     };
                     append(connection, &[happened]).await?;
@@ -267,20 +281,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn audiences(&self) -> Result<Vec<(StreamId, ChannelId, Loc, Counts)>> {
+    pub async fn audiences(&self) -> Result<Vec<(Airing, Counts)>> {
         let rows = on_the_air()
             .select((
                 streams::id,
                 streams::channel_id,
                 streams::loc,
+                streams::protected,
                 streams::current_viewers,
                 streams::peak_viewers,
                 streams::total_viewers,
             ))
-            .load::<(StreamId, ChannelId, Loc, i32, i32, i64)>(&mut self.connection().await?)
+            .load::<(StreamId, ChannelId, Loc, bool, i32, i32, i64)>(&mut self.connection().await?)
             .await?;
-        let counted =
-            |(id, channel, loc, current, peak, total)| (id, channel, loc, Counts { current, peak, total });
+        let counted = |(stream, channel, loc, protected, current, peak, total)| {
+            (Airing { stream, channel, loc, protected }, Counts { current, peak, total })
+        };
         Ok(rows.into_iter().map(counted).collect())
     }
 

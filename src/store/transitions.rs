@@ -2,7 +2,7 @@
 //! finds under a lock, and writes its event in the same transaction; so whatever nginx reports late, twice or
 //! never, a stream has one start and one stop.
 //!
-//! Locks are taken in one order everywhere: the channel's row, the stream's row, the log's row.
+//! Locks are taken in one order everywhere: an attempt's key, the channel's row, the stream's row, the log's row.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -251,10 +251,11 @@ async fn report(
     reason: Option<StopReason>,
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let (channel_id, loc, topic_id) = streams::table
+    let (channel_id, loc, topic_id, protected) = streams::table
         .find(stream)
-        .select((streams::channel_id, streams::loc, streams::topic_id))
-        .first::<(ChannelId, Loc, Option<TopicId>)>(connection)
+        .select((streams::channel_id, streams::loc, streams::topic_id, streams::protected))
+        .first::<(ChannelId, Loc, Option<TopicId>, bool)>(connection)
         .await?;
-    append(connection, &[Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, reason }]).await
+    let happened = Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, protected, reason };
+    append(connection, &[happened]).await
 }

@@ -154,3 +154,12 @@ words! {
         Stopped = "stopped",
     }
 }
+words! {
+    /// What is done once under an idempotency key.
+    Mutation {
+        /// A channel is made.
+        CreateChannel = "create_channel",
+        /// A channel is given another key.
+        RegenerateStreamKey = "regenerate_stream_key",
+    }
+}

@@ -4,11 +4,13 @@
 
 mod accounts;
 mod against_the_library;
+mod attempts;
 mod audits;
 mod channels;
 mod cost;
 mod docs;
 mod events;
+mod fan_out;
 mod hostile;
 mod http;
 mod layers;

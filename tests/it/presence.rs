@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use crate::nginx::{Stage, eventually};
 use crate::site::SECRET;
 use crate::socket::Socket;
+use crate::sql::Sql;
 
 const COUNTS: &str = "subscription ($locs: [UUID!]!) {
     viewerCountChanged(locs: $locs) { loc currentViewers totalViewers channel { name } }
@@ -230,7 +231,7 @@ async fn queries_and_subscriptions_agree_and_the_figures_outlive_the_stream() {
     }});
     // The process saves by itself as well, and may be at it just now.
     written(&stage, shown).await;
-    let row = stage.site.store.audiences().await.unwrap().remove(0).3;
+    let row = stage.site.store.audiences().await.unwrap().remove(0).1;
     assert_eq!((row.current, row.peak, row.total), (3, 6, 6), "as in the database");
     reports.playlist(&stage.loc(), "-", "10.0.0.7", "VLC").await;
     counted(&stage, 4).await;
@@ -380,5 +381,32 @@ async fn a_protected_channel_opens_to_those_who_may_watch_it() {
     let set = "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { role } } }";
     let second = stage.site.actor("root2", Role::Admin).await;
     second.data(set, json!({"input": {"userId": id, "role": "VIEWER"}})).await;
+    assert_eq!(door(&stage, &token, &loc).await, (403, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_what_everybody_may_watch_asks_no_database() {
+    let stage = on_the_air().await;
+    let loc = stage.loc();
+    let token = token(&stage.site.anonymous(), &loc).await.unwrap();
+    let answer = (204, Some(loc.clone()));
+    // A table that nobody gets at would keep every question that goes to the database waiting.
+    let mut sql = Sql::on(&stage.site.url).await;
+    sql.run("BEGIN; LOCK TABLE channels, streams, users").await;
+    assert_eq!(door(&stage, &token, &loc).await, answer);
+    assert_eq!(door(&stage, &format!("{token}A"), &loc).await, (403, None));
+    sql.run("COMMIT").await;
+    // The channel becomes protected: its stream stays as open as it began, and the next one is not for everybody.
+    let protect =
+        "mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { channel { id } } }";
+    stage.owner.data(protect, json!({"input": {"id": stage.channel["id"], "protected": true}})).await;
+    assert_eq!(door(&stage, &token, &loc).await, answer);
+    stage.change(&stage.owner, "endStream", "channelId", "stream { id }").await;
+    let (presence, here) = (&stage.site.presence, loc_of(&stage));
+    eventually("presence knows that it is over", async || !presence.is_on_the_air(here)).await;
+    assert_eq!(door(&stage, &token, &loc).await, (403, None));
+    stage.site.clock.advance(Duration::from_secs(10));
+    assert_eq!(stage.publisher(2).publish(&stage.site).await, (302, Some(format!("p-{loc}"))));
+    opened(&stage, presence).await;
     assert_eq!(door(&stage, &token, &loc).await, (403, None));
 }

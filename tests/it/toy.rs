@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_graphql::{
     Context, Error, ErrorExtensionValues, Object, Request, Response, Schema, ServerError, Subscription,
 };
-use futures_util::stream::{self, BoxStream, StreamExt};
-use tally::http::{Answers, Sharing, Told};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tally::http::{Answers, Asked, Sharing, Told};
 use tally::realtime::Keeps;
+use tokio::sync::broadcast;
 
 #[derive(Clone)]
 pub(crate) struct Toy {
@@ -17,6 +18,13 @@ pub(crate) struct Toy {
     unready: Option<String>,
     /// How many results of `flood` were made so far.
     pub(crate) flooded: Arc<AtomicUsize>,
+    news: Arc<News>,
+}
+
+/// What `news` and `gauge` tell.
+struct News {
+    told: broadcast::Sender<i32>,
+    executed: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -31,9 +39,12 @@ impl Default for Name {
 impl Default for Toy {
     fn default() -> Self {
         let flooded = Arc::new(AtomicUsize::new(0));
-        let schema =
-            Schema::build(Query, Mutation, Subscriptions).disable_suggestions().data(flooded.clone());
-        Self { schema: schema.finish(), unready: None, flooded }
+        let news = Arc::new(News { told: broadcast::Sender::new(64), executed: AtomicUsize::new(0) });
+        let schema = Schema::build(Query, Mutation, Subscriptions)
+            .disable_suggestions()
+            .data(flooded.clone())
+            .data(news.clone());
+        Self { schema: schema.finish(), unready: None, flooded, news }
     }
 }
 
@@ -49,6 +60,21 @@ impl Toy {
     pub(crate) fn behind_the_library(&self) -> axum::Router {
         let executor = async_graphql_axum::GraphQL::new(self.schema.clone());
         axum::Router::new().route_service("/graphql", executor)
+    }
+
+    /// Lets something happen.
+    pub(crate) fn tell(&self, number: i32) {
+        let _ = self.news.told.send(number);
+    }
+
+    /// How many executions wait for something to happen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.news.told.receiver_count()
+    }
+
+    /// How often something was put into an answer.
+    pub(crate) fn executed(&self) -> usize {
+        self.news.executed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn unready(reason: &str) -> Self {
@@ -94,13 +120,18 @@ impl Answers for Toy {
         requester.0 == "nobody"
     }
 
-    fn sharing(&self, _: &mut Request) -> Sharing {
-        Sharing { is_public: false, keeps: Keeps::All }
+    fn sharing(&self, asked: &Asked) -> Sharing {
+        let lives = asked.text.contains("news") || asked.text.contains("flood");
+        Sharing { is_public: false, keeps: if lives { Keeps::Newest } else { Keeps::All } }
     }
 
-    fn subscribe(&self, request: Request, requester: &Name) -> BoxStream<'static, Told> {
+    fn subscribe(&self, asked: Asked, requester: &Name) -> BoxStream<'static, Told> {
+        // A gauge has a newest value; what else there is are events.
+        let subject = asked.text.contains("gauge").then(uuid::Uuid::nil);
+        let mut request = Request::new(&*asked.text).variables(asked.variables);
+        request.operation_name = asked.name;
         let responses = self.schema.execute_stream(request.data(requester.clone()));
-        responses.map(|response| Told { subject: None, response }).boxed()
+        responses.map(move |response| Told { subject, response }).boxed()
     }
 
     async fn unready(&self) -> Option<String> {
@@ -185,6 +216,22 @@ impl Subscriptions {
         .boxed()
     }
 
+    /// What happens, as it happens.
+    async fn news(&self, ctx: &Context<'_>) -> BoxStream<'static, i32> {
+        let news = ctx.data_unchecked::<Arc<News>>().clone();
+        happens(ctx)
+            .inspect(move |_| {
+                news.executed.fetch_add(1, Ordering::Relaxed);
+            })
+            .boxed()
+    }
+
+    /// What happened last, behind so many letters.
+    async fn gauge(&self, ctx: &Context<'_>, bytes: i32) -> BoxStream<'static, String> {
+        let letters = "x".repeat(usize::try_from(bytes).unwrap_or(0));
+        happens(ctx).map(move |number| format!("{letters}{}", number)).boxed()
+    }
+
     /// Does not begin.
     async fn refuses(&self) -> Result<BoxStream<'static, i32>, Error> {
         Err(failing("BAD_USER_INPUT"))
@@ -199,4 +246,17 @@ impl Subscriptions {
     async fn breaks(&self) -> BoxStream<'static, i32> {
         stream::iter(1..3).map(|n| if n == 2 { panic!("as asked") } else { n }).boxed()
     }
+}
+
+fn happens(ctx: &Context<'_>) -> impl Stream<Item = i32> + Send + use<> {
+    let told = ctx.data_unchecked::<Arc<News>>().told.subscribe();
+    stream::unfold(told, async |mut told| {
+        loop {
+            match told.recv().await {
+                Ok(number) => break Some((number, told)),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => break None,
+            }
+        }
+    })
 }

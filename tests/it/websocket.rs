@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -305,6 +306,19 @@ async fn a_client_that_does_not_read_stops_its_streams_and_is_dropped() {
         read += 1;
     }
     assert!(read <= late, "the rest never comes");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_to_its_end_is_not_waited_for() {
+    let server = Server::impatient().await;
+    let mut client = Client::ready(&server).await;
+    let MaybeTlsStream::Plain(raw) = client.0.get_mut() else { panic!("no TLS here") };
+    // The beginning of a text frame of ten thousand bytes. The client's pongs go on being its next bytes, so it is no
+    // silence that ends it.
+    raw.write_all(&[0x81, 0x80 | 126, 0x27, 0x10, 0, 0, 0, 0, b'{']).await.expect("sent");
+    let ended =
+        timeout(Duration::from_secs(5), async { while let Some(Ok(_)) = client.0.next().await {} }).await;
+    assert!(ended.is_ok(), "the socket ends");
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ pub(super) struct Hour {
 impl Hour {
     /// How often connections are looked after: often enough for the shortest patience.
     pub(super) fn period(patience: &Patience) -> Duration {
-        let shortest = patience.initialisation.min(patience.ping).min(patience.write).min(CLOSING);
+        let shortest =
+            patience.initialisation.min(patience.ping).min(patience.write).min(patience.body).min(CLOSING);
         (shortest / 8).max(Duration::from_millis(5))
     }
 
@@ -38,18 +39,20 @@ pub(super) struct Ages {
     born: Beat,
     pinged: Beat,
     silent_pings: u8,
+    begun: Option<Beat>,
     stuck: Option<Beat>,
     closing: Option<Beat>,
 }
 
 impl Ages {
     pub(super) fn new(now: Beat) -> Self {
-        Self { born: now, pinged: now, silent_pings: 0, stuck: None, closing: None }
+        Self { born: now, pinged: now, silent_pings: 0, begun: None, stuck: None, closing: None }
     }
 
-    /// The client has given a sign of life.
-    pub(super) fn heard(&mut self) {
+    /// The client has given a sign of life; maybe only the beginning of a message.
+    pub(super) fn heard(&mut self, now: Beat, is_incomplete: bool) {
         self.silent_pings = 0;
+        self.begun = is_incomplete.then(|| self.begun.unwrap_or(now));
     }
 
     /// Something waits for the client to read.
@@ -67,11 +70,13 @@ impl Ages {
         self.closing.get_or_insert(now);
     }
 
-    /// Whether the client is given up: it does not read, does not answer our close, or shows no sign of life.
+    /// Whether the client is given up: it does not read, does not come to the end of a message or answer our close,
+    /// or shows no sign of life.
     pub(super) fn is_over(&self, hour: &Hour) -> bool {
         let for_too_long =
             |since: Option<Beat>, patience| since.is_some_and(|since| hour.has_passed_since(since, patience));
         for_too_long(self.stuck, hour.patience.write)
+            || for_too_long(self.begun, hour.patience.body)
             || for_too_long(self.closing, CLOSING)
             || self.silent_pings >= SILENT_PINGS && hour.has_passed_since(self.pinged, hour.patience.ping)
     }

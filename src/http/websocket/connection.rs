@@ -189,9 +189,9 @@ impl<G: Answers> Connection<G> {
         self.lock().phase == Phase::Open
     }
 
-    /// A sign of life.
-    pub(super) fn heard(&self) {
-        self.lock().ages.heard();
+    /// A sign of life; maybe only the beginning of a message.
+    pub(super) fn heard(&self, is_incomplete: bool) {
+        self.lock().ages.heard(self.public.sockets.now(), is_incomplete);
     }
 
     /// Writes frames, or keeps them, or closes the connection of a client that does not read.

@@ -54,6 +54,11 @@ struct Message {
 }
 
 impl Frames {
+    /// How many bytes wait for the rest of their message.
+    pub(super) fn held(&self) -> usize {
+        self.begun.len() + self.message.as_ref().map_or(0, |message| message.bytes.len())
+    }
+
     /// Takes bytes as they arrive, which it unmasks where they lie, and passes on each message that they complete,
     /// until it is told to break off.
     ///

@@ -1,17 +1,30 @@
 //! What a connection could not take yet. Nothing is kept for a client that reads as fast as it is written to; what
-//! is kept for the others is bounded, for each and for all of them together.
+//! is kept for the others is bounded, for each and for all of them together. So is what has arrived of messages that
+//! are not complete.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 
-/// The most bytes that wait for all clients together.
+/// The most bytes that wait for all clients together, and the most of their incomplete messages.
 const MOST_OF_ALL: usize = 256 * 1024 * 1024;
 
-/// The bytes that wait for all clients.
+/// Bytes that wait for something, of all clients.
 #[derive(Default)]
 pub(super) struct Backlog(AtomicUsize);
+
+impl Backlog {
+    /// Counts so many in place of so many.
+    ///
+    /// # Errors
+    /// [`Full`] when there are too many now; they are counted nevertheless.
+    pub(super) fn exchange(&self, old: usize, new: usize) -> Result<(), Full> {
+        self.0.fetch_sub(old, Ordering::Relaxed);
+        let others = self.0.fetch_add(new, Ordering::Relaxed);
+        if new > 0 && others > MOST_OF_ALL { Err(Full) } else { Ok(()) }
+    }
+}
 
 /// The bytes that wait for one client.
 #[derive(Default)]
@@ -57,7 +70,10 @@ impl Outbox {
         if rest.is_empty() {
             return Ok(());
         }
-        if self.len() > most || all.0.fetch_add(rest.len(), Ordering::Relaxed) > MOST_OF_ALL {
+        if self.len() > most {
+            return Err(Full);
+        }
+        if all.exchange(0, rest.len()).is_err() {
             all.0.fetch_sub(rest.len(), Ordering::Relaxed);
             return Err(Full);
         }

@@ -49,6 +49,7 @@ impl<G: Answers> Drop for Reader<G> {
     fn drop(&mut self) {
         self.connection.give_up();
         self.connection.release();
+        let _ = self.connection.public.sockets.begun.exchange(self.frames.held(), 0);
         self.connection.public.sockets.leave(self.place);
     }
 }
@@ -105,10 +106,14 @@ impl<G: Answers> Reader<G> {
 
     fn take(&mut self, bytes: &mut [u8]) {
         let mut frames = std::mem::take(&mut self.frames);
-        self.connection.heard();
+        let before = frames.held();
         let fed = frames.feed(bytes, MAX_MESSAGE, &mut |incoming| self.hear(incoming));
+        self.connection.heard(frames.held() > 0);
+        let counted = self.connection.public.sockets.begun.exchange(before, frames.held());
+        self.frames = frames;
         match fed {
-            Ok(()) => self.frames = frames,
+            Ok(()) if counted.is_err() => self.connection.close(&Close::TryAgainLater),
+            Ok(()) => {}
             Err(Violation::Protocol) => self.connection.close(&Close::NotWebSocket),
             Err(Violation::Encoding) => self.connection.close(&Close::NotUtf8),
             Err(Violation::TooBig) => self.connection.close(&Close::MessageTooBig),

@@ -24,7 +24,10 @@ const TURN: usize = 256;
 /// All sockets.
 pub(in crate::http) struct Sockets<G: Answers> {
     pub(in crate::http) groups: Groups<Connection<G>>,
+    /// What clients have not read yet.
     pub(super) backlog: Backlog,
+    /// What clients have begun to say.
+    pub(super) begun: Backlog,
     /// Whoever is nobody in particular.
     pub(super) nobody: Arc<G::Requester>,
     all: Mutex<Slab<Arc<Connection<G>>>>,
@@ -37,6 +40,7 @@ impl<G: Answers> Default for Sockets<G> {
         Self {
             groups: Groups::default(),
             backlog: Backlog::default(),
+            begun: Backlog::default(),
             nobody: Arc::default(),
             all: Mutex::default(),
             free: Arc::new(Semaphore::new(MAX_SOCKETS)),

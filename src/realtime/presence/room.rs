@@ -1,11 +1,12 @@
 //! The rooms of presence, one a channel, by shards that each have a lock of their own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use crate::store::{ChannelId, Counts, Loc, StreamId};
+use crate::store::{Airing, ChannelId, Counts, Loc, StreamId};
 
 /// The audience of a channel at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,21 +19,23 @@ pub struct Audience {
     pub at: DateTime<Utc>,
 }
 
-/// Some of the channels, and a wheel of seconds that says which sessions to look at when.
+/// Some of the channels.
 #[derive(Default)]
 pub(super) struct Shard {
     rooms: HashMap<Loc, Room>,
-    wheel: HashMap<u64, Vec<(Loc, u64)>>,
-    /// The second up to which the wheel has been turned.
-    turned: u64,
     changed: Vec<Loc>,
 }
 
 struct Room {
-    on_the_air: Option<(StreamId, ChannelId)>,
-    /// Every session of this stream, by the fingerprint of its key: when it expires, in milliseconds of the
-    /// clock; 0 when it is gone, kept because one that comes back is no new session.
-    sessions: HashMap<u64, u64>,
+    on_the_air: Option<Airing>,
+    /// The sessions that are here, by the fingerprints of their keys, and until when: in milliseconds of the clock.
+    /// Which of them is next is not kept, for that would take more room than they do and be wrong with each touch:
+    /// all are looked at, but only when somebody may have to go.
+    here: HashMap<u64, u64, BuildHasherDefault<Fingerprint>>,
+    /// Nobody's time is over before then.
+    quiet_until: u64,
+    /// Those that were here during this stream: one that comes back is no new session.
+    gone: HashSet<u64, BuildHasherDefault<Fingerprint>>,
     counts: Counts,
     /// Sessions that were counted before a crash and have not come back yet, and until when they may.
     awaited: i32,
@@ -42,8 +45,26 @@ struct Room {
     audience: watch::Sender<Audience>,
 }
 
-fn second_after(millis: u64) -> u64 {
-    millis / 1000 + 1
+/// How long a room is left in peace after all of its sessions were looked at, in milliseconds.
+const REST: u64 = 1000;
+
+/// A fingerprint is a keyed hash already; it is spread as well as can be.
+#[derive(Default)]
+struct Fingerprint(u64);
+
+impl Hasher for Fingerprint {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let step = |hash: u64, byte: &u8| hash.rotate_left(8) ^ u64::from(*byte);
+        self.0 = bytes.iter().fold(self.0, step);
+    }
 }
 
 impl Shard {
@@ -54,32 +75,25 @@ impl Shard {
     }
 
     /// Opens a room for a stream with the figures known of it, sessions of which are awaited until `until`.
-    pub(super) fn open(
-        &mut self,
-        loc: Loc,
-        on_the_air: (StreamId, ChannelId),
-        counts: Counts,
-        until: u64,
-        at: DateTime<Utc>,
-    ) {
-        let room = self.rooms.entry(loc).or_insert_with(|| Room::new(at));
-        if room.on_the_air != Some(on_the_air) {
-            room.on_the_air = Some(on_the_air);
-            room.sessions = HashMap::new();
+    pub(super) fn open(&mut self, airing: Airing, counts: Counts, until: u64, at: DateTime<Utc>) {
+        let room = self.rooms.entry(airing.loc).or_insert_with(|| Room::new(at));
+        if room.on_the_air != Some(airing) {
+            room.on_the_air = Some(airing);
+            room.empty();
             room.counts = counts;
             room.awaited = counts.current;
             room.awaited_until = until;
             room.publish(at);
-            self.note(loc);
+            self.note(airing.loc);
         }
     }
 
     /// Sends everybody out, if it is that stream that the room is open for.
     pub(super) fn close(&mut self, loc: Loc, stream: StreamId) {
         let Some(room) = self.rooms.get_mut(&loc) else { return };
-        if room.on_the_air.is_some_and(|(open, _)| open == stream) {
+        if room.on_the_air.is_some_and(|airing| airing.stream == stream) {
             room.on_the_air = None;
-            room.sessions = HashMap::new();
+            room.empty();
             room.awaited = 0;
             room.counts.current = 0;
             self.note(loc);
@@ -89,22 +103,19 @@ impl Shard {
     /// The session `key` is here until `expiry`, in an open room.
     pub(super) fn touch(&mut self, loc: Loc, key: u64, expiry: u64) {
         let Some(room) = self.rooms.get_mut(&loc).filter(|room| room.on_the_air.is_some()) else { return };
-        match room.sessions.get_mut(&key) {
-            Some(expires) if *expires > 0 => *expires = expiry,
-            known => {
-                let returns = known.is_some();
-                room.sessions.insert(key, expiry);
-                room.join(returns);
-                self.note(loc);
-                self.wheel.entry(second_after(expiry)).or_default().push((loc, key));
-            }
+        if let Some(until) = room.here.get_mut(&key) {
+            *until = expiry;
+        } else {
+            room.join(key, expiry);
+            self.note(loc);
         }
     }
 
     /// The session `key` goes.
     pub(super) fn leave(&mut self, loc: Loc, key: u64) {
         let Some(room) = self.rooms.get_mut(&loc) else { return };
-        if room.sessions.get_mut(&key).is_some_and(|expires| std::mem::take(expires) > 0) {
+        if room.here.remove(&key).is_some() {
+            room.gone.insert(key);
             room.counts.current -= 1;
             self.note(loc);
         }
@@ -113,7 +124,13 @@ impl Shard {
     /// What a room is open for, and its figures.
     pub(super) fn counts(&self, loc: Loc) -> Option<(StreamId, ChannelId, Counts)> {
         let room = self.rooms.get(&loc)?;
-        room.on_the_air.map(|(stream, channel)| (stream, channel, room.counts))
+        room.on_the_air.map(|airing| (airing.stream, airing.channel, room.counts))
+    }
+
+    /// See [`super::Presence::is_public`].
+    pub(super) fn is_public(&self, loc: Loc) -> bool {
+        let open = self.rooms.get(&loc).and_then(|room| room.on_the_air);
+        open.is_some_and(|airing| !airing.protected)
     }
 
     /// The rooms that are open.
@@ -146,7 +163,7 @@ impl Shard {
         self.rooms.retain(|_, room| room.unsaved || room.on_the_air.is_some() || room.is_watched());
         let changed = self.rooms.values_mut().filter_map(|room| {
             let unsaved = std::mem::take(&mut room.unsaved);
-            room.on_the_air.filter(|_| unsaved).map(|(stream, channel)| (stream, channel, room.counts))
+            room.on_the_air.filter(|_| unsaved).map(|airing| (airing.stream, airing.channel, room.counts))
         });
         changed.collect()
     }
@@ -164,32 +181,9 @@ impl Shard {
         }
     }
 
-    /// Turns the wheel to `now`. A session that was touched meanwhile is put where it will expire instead.
     fn expire(&mut self, now: u64) {
-        let second = now / 1000;
-        if self.wheel.is_empty() {
-            self.turned = second;
-        }
-        while self.turned < second {
-            self.turned += 1;
-            for (loc, key) in self.wheel.remove(&self.turned).unwrap_or_default() {
-                let Some(room) = self.rooms.get_mut(&loc) else { continue };
-                match room.sessions.get_mut(&key) {
-                    Some(expires) if *expires > now => {
-                        let later = second_after(*expires);
-                        self.wheel.entry(later).or_default().push((loc, key));
-                    }
-                    Some(expires) if *expires > 0 => {
-                        *expires = 0;
-                        room.counts.current -= 1;
-                        self.note(loc);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let over: Vec<Loc> =
-            self.rooms.iter_mut().filter_map(|(loc, room)| room.give_up(now).then_some(*loc)).collect();
+        let over = |(loc, room): (&Loc, &mut Room)| (room.let_go(now) | room.give_up(now)).then_some(*loc);
+        let over: Vec<Loc> = self.rooms.iter_mut().filter_map(over).collect();
         over.into_iter().for_each(|loc| self.note(loc));
     }
 }
@@ -198,7 +192,9 @@ impl Room {
     fn new(at: DateTime<Utc>) -> Self {
         Self {
             on_the_air: None,
-            sessions: HashMap::new(),
+            here: HashMap::default(),
+            quiet_until: u64::MAX,
+            gone: HashSet::default(),
             counts: Counts::default(),
             awaited: 0,
             awaited_until: 0,
@@ -208,8 +204,16 @@ impl Room {
         }
     }
 
-    /// Counts one more session, unless it was counted before a crash.
-    fn join(&mut self, returns: bool) {
+    fn empty(&mut self) {
+        (self.here, self.gone) = Default::default();
+        self.quiet_until = u64::MAX;
+    }
+
+    /// One more is here, and counts unless it was counted before a crash.
+    fn join(&mut self, key: u64, expiry: u64) {
+        self.here.insert(key, expiry);
+        self.quiet_until = self.quiet_until.min(expiry);
+        let returns = self.gone.remove(&key);
         if self.awaited > 0 && !returns {
             self.awaited -= 1;
             return;
@@ -217,6 +221,31 @@ impl Room {
         self.counts.current += 1;
         self.counts.peak = self.counts.peak.max(self.counts.current);
         self.counts.total += i64::from(!returns);
+    }
+
+    /// Lets go of whose time is over, once a second at the most; whether there was anybody.
+    fn let_go(&mut self, now: u64) -> bool {
+        if self.quiet_until > now {
+            return false;
+        }
+        self.quiet_until = u64::MAX;
+        let (mut left, gone) = (0, &mut self.gone);
+        self.here.retain(|key, until| {
+            let stays = *until > now;
+            if stays {
+                self.quiet_until = self.quiet_until.min(*until);
+            } else {
+                gone.insert(*key);
+                left += 1;
+            }
+            stays
+        });
+        if self.here.len() < self.here.capacity() / 4 {
+            self.here.shrink_to(self.here.len() * 2);
+        }
+        self.quiet_until = self.quiet_until.max(now + REST);
+        self.counts.current -= left;
+        left > 0
     }
 
     /// Waits no longer for sessions from before a crash; whether that changes the count.
