@@ -113,7 +113,7 @@ impl Run {
     }
 
     fn grow(&mut self) {
-        for size in SIZES.into_iter().chain([self.size, self.most]) {
+        for size in self.sizes() {
             let name = size.to_string();
             let faults = phase::one_channel(Subject::Tally, &name, &self.ground, size, &mut self.growth);
             note(&mut self.growth, &name, faults);
@@ -122,29 +122,24 @@ impl Run {
 
     fn report(&self, plan: &Plan) {
         let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name()).collect();
-        let medians = table::medians(&self.figures, &names);
-        let ratios = table::ratios(&self.figures, &names);
-        let sizes: Vec<String> =
-            SIZES.into_iter().chain([self.size, self.most]).map(|it| it.to_string()).collect();
-        let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
-        let growth = table::medians(&self.growth, &sizes);
-        let about = format!(
-            "{} subscribers ({} where it says \"the most\"), {} rounds, load {}.",
-            self.size,
-            self.most,
-            plan.rounds,
-            process::load()
-        );
-        println!(
-            "\n{medians}\nTally is better by:\n\n{ratios}\nTally by the number of its subscribers:\n\n{growth}\n{about}"
-        );
+        let mut tables = table::side_by_side(&self.figures, &names);
+        if !self.growth.rows().is_empty() {
+            let sizes: Vec<String> = self.sizes().map(|size| size.to_string()).collect();
+            let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
+            tables += "\nTally by the number of its subscribers:\n\n";
+            tables += &table::medians(&self.growth, &sizes);
+        }
+        let (size, most, rounds, load) = (self.size, self.most, plan.rounds, process::load());
+        tables += &format!("\n{size} subscribers (\"the most\": {most}); {rounds} rounds; load {load}.\n");
+        println!("\n{tables}");
         if plan.write {
             chart::write("fan_out", &self.figures, &phase::DRAWN, &names);
-            let picture = "![Fan-out, by server](performance/fan_out.svg)";
-            let better = format!("How many times better Tally is:\n\n{ratios}");
-            let alone = format!("Tally by the number of its subscribers:\n\n{growth}");
-            table::write("fan_out", &format!("{picture}\n\n{medians}\n{better}\n{alone}\n{about}\n"));
+            table::write("fan_out", &format!("![Fan-out, by server](performance/fan_out.svg)\n\n{tables}"));
         }
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = usize> + use<> {
+        SIZES.into_iter().chain([self.size, self.most])
     }
 }
 

@@ -86,14 +86,12 @@ fn main() {
         }
     }
     let names: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
-    let (medians, ratios) = (table::medians(&figures, &names), table::ratios(&figures, &names));
-    let about = format!("{} rounds, load {}.", plan.rounds, process::load());
-    println!("\n{medians}\nTally is better by:\n\n{ratios}\n{about}");
+    let mut tables = table::side_by_side(&figures, &names);
+    tables += &format!("\n{} rounds; load {}.\n", plan.rounds, process::load());
+    println!("\n{tables}");
     if plan.write {
         chart::write("queries", &figures, &[ROWS[0][0], ROWS[1][0], ROWS[0][1], ROWS[1][1]], &names);
-        let picture = "![The same list, by server](performance/queries.svg)";
-        let text = format!("{picture}\n\n{medians}\nHow many times better Tally is:\n\n{ratios}\n{about}\n");
-        table::write("queries", &text);
+        table::write("queries", &format!("![The same list, by server](performance/queries.svg)\n\n{tables}"));
     }
 }
 

@@ -5,13 +5,19 @@ use crate::figures::Figures;
 /// Who is compared with whom.
 pub(crate) const OURS: &str = "Tally";
 
+/// Everybody's figures, and how ours are to theirs.
+pub(crate) fn side_by_side(figures: &Figures, subjects: &[&str]) -> String {
+    let (medians, ratios) = (medians(figures, subjects), ratios(figures, subjects));
+    format!("{medians}\nHow many times better {OURS} is:\n\n{ratios}")
+}
+
 /// A row a figure, a column a subject; medians, with the range of the rounds.
 pub(crate) fn medians(figures: &Figures, subjects: &[&str]) -> String {
     table(figures, subjects, |row, subject| figures.spread(row, subject))
 }
 
 /// How many times better ours is than each other, by the pairs of each round.
-pub(crate) fn ratios(figures: &Figures, subjects: &[&str]) -> String {
+fn ratios(figures: &Figures, subjects: &[&str]) -> String {
     let others: Vec<&str> = subjects.iter().copied().filter(|subject| *subject != OURS).collect();
     table(figures, &others, |row, other| {
         figures.ratio(row, OURS, other).filter(|ratio| ratio.median.is_finite())

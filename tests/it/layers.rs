@@ -31,7 +31,7 @@ const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
 
 struct Source {
-    /// Beneath `src`, with slashes.
+    /// Beneath its folder, with slashes.
     path: String,
     /// The module right beneath the crate.
     module: String,
@@ -40,7 +40,22 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = beneath("src");
+    assert!(sources.len() > 40, "where have the sources gone?");
+    sources
+}
+
+/// Whatever is not a test, each under its whole path.
+fn everything() -> Vec<Source> {
+    let named = |folder: &'static str| {
+        let path = move |source: &Source| format!("{folder}/{}", source.path);
+        beneath(folder).into_iter().map(move |source| Source { path: path(&source), ..source })
+    };
+    named("src").chain(named("benches")).collect()
+}
+
+fn beneath(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     gather(&root, &mut files);
     let read = |file: PathBuf| {
@@ -50,16 +65,13 @@ fn sources() -> Vec<Source> {
         let product = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         Source { path, module, lines: product.lines().map(str::to_owned).collect() }
     };
-    let sources: Vec<Source> =
-        files.into_iter().filter(|file| !file.ends_with("tests.rs")).map(read).collect();
-    assert!(sources.len() > 40, "where have the sources gone?");
-    sources
+    files.into_iter().filter(|file| !file.ends_with("tests.rs")).map(read).collect()
 }
 
 fn gather(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("node_modules") {
             gather(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
@@ -125,15 +137,15 @@ fn each_library_is_named_only_where_it_belongs() {
 
 #[test]
 fn no_file_is_longer_than_a_few_pages() {
-    let long = sources().into_iter().filter(|source| source.lines.len() > LONGEST_FILE);
-    let long: Vec<String> = long.map(|it| format!("src/{}: {} lines", it.path, it.lines.len())).collect();
+    let long = everything().into_iter().filter(|source| source.lines.len() > LONGEST_FILE);
+    let long: Vec<String> = long.map(|it| format!("{}: {} lines", it.path, it.lines.len())).collect();
     assert_eq!(long, Vec::<String>::new());
 }
 
 #[test]
 fn no_function_is_longer_than_a_page() {
     let mut long = Vec::new();
-    for Source { path, lines, .. } in sources() {
+    for Source { path, lines, .. } in everything() {
         for (start, line) in lines.iter().enumerate() {
             let indent = &line[..line.len() - line.trim_start().len()];
             let is_function = after(line, "fn ").next().is_some_and(|name| !name.is_empty());
@@ -144,7 +156,7 @@ fn no_function_is_longer_than_a_page() {
             let end = lines[start..].iter().position(|it| it.strip_prefix(indent) == Some("}"));
             let length = end.map_or(0, |end| end + 1);
             if length > LONGEST_FUNCTION {
-                long.push(format!("src/{path}:{}: {length} lines", start + 1));
+                long.push(format!("{path}:{}: {length} lines", start + 1));
             }
         }
     }
