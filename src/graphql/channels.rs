@@ -153,7 +153,7 @@ impl ChannelMutation {
             created_at: now,
             updated_at: now,
         };
-        Ok(CreateChannelPayload { channel: Channel(parts.store.create_channel(&new).await?) })
+        Ok(CreateChannelPayload { channel: parts.store.create_channel(&new).await?.into() })
     }
 
     /// Changes a channel. For its owner and admins.
@@ -165,7 +165,7 @@ impl ChannelMutation {
         let channel = editable(ctx, "input.id", &input.id).await?;
         let change = input.read(ctx).await?;
         let changed = ctx.parts().store.update_channel(channel.id, &change).await?;
-        Ok(UpdateChannelPayload { channel: Channel(changed.ok_or(NO_CHANNEL)?) })
+        Ok(UpdateChannelPayload { channel: changed.ok_or(NO_CHANNEL)?.into() })
     }
 
     /// Deletes a channel for good: its stream ends with the reason `CHANNEL_DELETED`, its publisher is cut off,
@@ -189,7 +189,7 @@ impl ChannelMutation {
     ) -> Result<RegenerateStreamKeyPayload> {
         let channel = editable(ctx, "input.channelId", &input.channel_id).await?;
         let renewed = ctx.parts().ingest.regenerate_key(&channel).await?.ok_or(NO_CHANNEL)?;
-        Ok(RegenerateStreamKeyPayload { channel: Channel(renewed.channel) })
+        Ok(RegenerateStreamKeyPayload { channel: renewed.channel.into() })
     }
 
     /// Takes the channel off the air and disconnects its publisher. Broadcasting software comes back by itself
@@ -209,7 +209,7 @@ impl ChannelMutation {
         let removed = parts.ingest.end_stream(&channel, reason).await?.ok_or(NO_CHANNEL)?;
         let ended = removed.ended.ok_or(ApiError::NotFound { what: "stream on the air" })?;
         let stream = parts.store.streams(&[ended.stream]).await?.pop();
-        Ok(EndStreamPayload { stream: Stream(super::load::found(stream)?) })
+        Ok(EndStreamPayload { stream: super::load::found(stream)?.into() })
     }
 }
 
