@@ -6,6 +6,7 @@
 
 mod assets;
 mod connections;
+mod documents;
 mod execution;
 mod graphql;
 mod health;
@@ -30,6 +31,7 @@ use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
 
 pub use self::connections::serve;
+use self::documents::Documents;
 pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
@@ -105,6 +107,7 @@ pub struct Public<G: Answers> {
     chance: Chance,
     public_url: Arc<str>,
     patience: Patience,
+    documents: Documents,
     sockets: websocket::Sockets<G>,
 }
 
@@ -118,6 +121,7 @@ impl<G: Answers> Public<G> {
             chance,
             public_url: public_url.into(),
             patience: Patience::default(),
+            documents: Documents::default(),
             sockets: websocket::Sockets::default(),
         }
     }

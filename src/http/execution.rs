@@ -42,7 +42,7 @@ pub(super) fn start<G: Answers>(
     if public.sockets.groups.join(&key, anonymous, connection, ticket) {
         return;
     }
-    let mut operation = match parameters.admit(connection.address) {
+    let mut operation = match parameters.admit(&public.documents, connection.address) {
         Ok(operation) => operation,
         Err(refused) => return connection.refuse(ticket, &refused.into()),
     };

@@ -125,7 +125,7 @@ async fn attempt<G: Answers>(
         _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Use POST, or GET for a query.")),
     };
     let shown = origin::shown(&parts.headers, &public.public_url).map_err(outright)?;
-    let Operation { request, kind, name } = parameters.admit(address)?;
+    let Operation { request, kind, name } = parameters.admit(&public.documents, address)?;
     (line.kind, line.name) = (Some(kind), name);
     if parts.method == Method::GET && kind != OperationType::Query {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Only queries may be sent with GET."));

@@ -17,6 +17,7 @@ mod migrations;
 mod nginx;
 mod pages;
 mod permissions;
+mod persisted;
 mod plans;
 mod presence;
 mod schema;
