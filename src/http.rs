@@ -15,6 +15,7 @@ mod operation;
 mod origin;
 mod patience;
 mod protocol;
+mod responses;
 mod websocket;
 
 use std::panic::AssertUnwindSafe;
@@ -35,6 +36,7 @@ use self::documents::Documents;
 pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
+use self::responses::Responses;
 use crate::ambient::{Chance, Clock};
 use crate::graphql::{Graph, Requester};
 pub use crate::graphql::{Sharing, Told};
@@ -61,6 +63,10 @@ pub trait Answers: Clone + Send + Sync + 'static {
         requester: &Self::Requester,
     ) -> impl Future<Output = Answered> + Send;
 
+    /// How many things have happened that anybody may have been told of; equal queries of nobody in particular may
+    /// be answered together while that is the same. None when they may not, since answers depend on more.
+    fn told(&self) -> Option<i64>;
+
     /// How equal subscriptions may be served together.
     fn sharing(&self, request: &mut Document) -> Sharing;
 
@@ -86,6 +92,10 @@ impl Answers for Graph {
         Self::execute(self, request, requester).await
     }
 
+    fn told(&self) -> Option<i64> {
+        Some(Self::told(self))
+    }
+
     fn sharing(&self, request: &mut Document) -> Sharing {
         Self::sharing(self, request)
     }
@@ -108,6 +118,7 @@ pub struct Public<G: Answers> {
     public_url: Arc<str>,
     patience: Patience,
     documents: Documents,
+    responses: Arc<Responses>,
     sockets: websocket::Sockets<G>,
 }
 
@@ -122,6 +133,7 @@ impl<G: Answers> Public<G> {
             public_url: public_url.into(),
             patience: Patience::default(),
             documents: Documents::default(),
+            responses: Arc::default(),
             sockets: websocket::Sockets::default(),
         }
     }

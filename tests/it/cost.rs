@@ -115,4 +115,11 @@ async fn a_page_costs_as_many_queries_however_long_it_is() {
             assert_eq!(logged(&format!("query {operation}")), statements, "{operation}");
         }
     }
+    let equal = "query Equal { liveStreams { nodes { name channel { name } } } }";
+    let mut answers = Vec::new();
+    for statements in [1, 0, 0] {
+        answers.push(site.answer(equal, json!({})).await);
+        assert_eq!(logged("query Equal"), statements);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0] && answer["data"].is_object()));
 }

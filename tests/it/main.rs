@@ -21,6 +21,7 @@ mod persisted;
 mod plans;
 mod presence;
 mod schema;
+mod shared;
 mod site;
 mod socket;
 mod sockets;

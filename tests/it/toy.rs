@@ -1,7 +1,7 @@
 //! A small graph, for tests of what carries documents rather than of what answers them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_graphql::{
@@ -10,6 +10,7 @@ use async_graphql::{
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tally::http::{Answers, Sharing, Told};
 use tally::realtime::Keeps;
+use tokio::sync::Semaphore;
 
 #[derive(Clone)]
 pub(crate) struct Toy {
@@ -17,6 +18,12 @@ pub(crate) struct Toy {
     unready: Option<String>,
     /// How many results of `flood` were made so far.
     pub(crate) flooded: Arc<AtomicUsize>,
+    /// How many documents were executed so far.
+    pub(crate) executed: Arc<AtomicUsize>,
+    /// What `gated` waits for.
+    pub(crate) gate: Arc<Semaphore>,
+    /// How much anybody may have been told; none when answers depend on more than that.
+    pub(crate) told: Option<Arc<AtomicI64>>,
 }
 
 #[derive(Clone)]
@@ -31,9 +38,10 @@ impl Default for Name {
 impl Default for Toy {
     fn default() -> Self {
         let flooded = Arc::new(AtomicUsize::new(0));
-        let schema =
-            Schema::build(Query, Mutation, Subscriptions).disable_suggestions().data(flooded.clone());
-        Self { schema: schema.finish(), unready: None, flooded }
+        let gate = Arc::new(Semaphore::new(0));
+        let schema = Schema::build(Query, Mutation, Subscriptions).disable_suggestions();
+        let schema = schema.data(flooded.clone()).data(gate.clone()).finish();
+        Self { schema, unready: None, flooded, executed: Arc::default(), gate, told: None }
     }
 }
 
@@ -49,6 +57,11 @@ impl Toy {
     pub(crate) fn behind_the_library(&self) -> axum::Router {
         let executor = async_graphql_axum::GraphQL::new(self.schema.clone());
         axum::Router::new().route_service("/graphql", executor)
+    }
+
+    /// One whose answers to nobody in particular are the same until somebody is told of something.
+    pub(crate) fn telling() -> Self {
+        Self { told: Some(Arc::default()), ..Self::default() }
     }
 
     pub(crate) fn unready(reason: &str) -> Self {
@@ -87,11 +100,16 @@ impl Answers for Toy {
     }
 
     async fn execute(&self, request: Request, requester: &Name) -> Response {
+        self.executed.fetch_add(1, Ordering::Relaxed);
         self.schema.execute(request.data(requester.clone())).await
     }
 
     fn is_anonymous(requester: &Name) -> bool {
         requester.0 == "nobody"
+    }
+
+    fn told(&self) -> Option<i64> {
+        self.told.as_ref().map(|told| told.load(Ordering::Relaxed))
     }
 
     fn sharing(&self, _: &mut Request) -> Sharing {
@@ -142,6 +160,11 @@ impl Query {
     async fn waits(&self, milliseconds: i32) -> i32 {
         tokio::time::sleep(Duration::from_millis(milliseconds.unsigned_abs().into())).await;
         milliseconds
+    }
+
+    /// Waits until the gate opens.
+    async fn gated(&self, ctx: &Context<'_>) -> bool {
+        ctx.data_unchecked::<Arc<Semaphore>>().acquire().await.is_ok()
     }
 
     async fn echo(&self, text: String) -> String {
