@@ -9,9 +9,10 @@ use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::channels::Channel;
-use super::page::Beyond;
+use super::joined::Joined;
+use super::page::{Beyond, Verbatim};
 use super::schema::{channels, topics, users};
-use super::{ChannelId, Page, Place, Result, Slice, Store, TopicId, UserId};
+use super::{ChannelId, Page, Place, Result, Slice, Store, Stream, Topic, TopicId, User, UserId};
 
 /// Channels that hold the words of a search are gathered by their index when they are so many at the most; of more
 /// than that enough are met with soon on a walk through the list, whatever its order.
@@ -74,12 +75,56 @@ impl ChannelOrder {
             Self::MostWatchedNow => ("(channels.current_viewers, channels.id)", true),
         }
     }
+
+    /// The order itself, or from its end.
+    fn order(self, from_end: bool) -> &'static str {
+        match (self, from_end) {
+            (Self::Newest, false) => "channels.id DESC",
+            (Self::Newest, true) => "channels.id",
+            (Self::Name, false) => "channels.name, channels.id",
+            (Self::Name, true) => "channels.name DESC, channels.id DESC",
+            (Self::MostViewed, false) => "channels.views DESC, channels.id DESC",
+            (Self::MostViewed, true) => "channels.views, channels.id",
+            (Self::MostWatchedNow, false) => "channels.current_viewers DESC, channels.id DESC",
+            (Self::MostWatchedNow, true) => "channels.current_viewers, channels.id",
+        }
+    }
 }
+
+/// A channel in a list.
+#[derive(Clone, Debug)]
+pub struct ListedChannel {
+    /// The channel.
+    pub channel: Channel,
+    /// What belongs to it, if the list was asked for that.
+    pub around: Option<AroundChannel>,
+}
+
+/// What belongs to a channel.
+#[derive(Clone, Debug)]
+pub struct AroundChannel {
+    /// Whose it is.
+    pub owner: User,
+    /// Its topic.
+    pub topic: Option<Topic>,
+    /// Its stream on the air.
+    pub stream: Option<Stream>,
+    /// That stream's topic.
+    pub stream_topic: Option<Topic>,
+}
+
+diesel::alias!(topics as stream_topics: StreamTopics);
+
+const AROUND: &str = "channels \
+    JOIN users ON users.id = channels.owner_id \
+    LEFT JOIN topics ON topics.id = channels.topic_id \
+    LEFT JOIN streams ON streams.channel_id = channels.id AND streams.state <> 'ended' \
+    LEFT JOIN topics AS stream_topics ON stream_topics.id = streams.topic_id";
 
 type Listed<'a> = channels::BoxedQuery<'a, Pg>;
 
 impl Store {
-    /// A page of channels.
+    /// A page of channels, with what is `around` each if that is asked for.
     ///
     /// # Errors
     /// When the database fails.
@@ -88,7 +133,8 @@ impl Store {
         filter: &ChannelFilter,
         order: ChannelOrder,
         page: &Page,
-    ) -> Result<Slice<Channel>> {
+        around: bool,
+    ) -> Result<Slice<ListedChannel>> {
         let (columns, descending) = order.columns();
         let mut connection = self.connection().await?;
         let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
@@ -101,22 +147,15 @@ impl Store {
         for bound in Beyond::bounds(page, columns, descending) {
             query = query.filter(bound);
         }
-        let query = match (order, descending != page.from_end) {
-            (ChannelOrder::Newest, true) => query.order(channels::id.desc()),
-            (ChannelOrder::Newest, false) => query.order(channels::id.asc()),
-            (ChannelOrder::Name, true) => query.order((channels::name.desc(), channels::id.desc())),
-            (ChannelOrder::Name, false) => query.order((channels::name.asc(), channels::id.asc())),
-            (ChannelOrder::MostViewed, true) => query.order((channels::views.desc(), channels::id.desc())),
-            (ChannelOrder::MostViewed, false) => query.order((channels::views.asc(), channels::id.asc())),
-            (ChannelOrder::MostWatchedNow, true) => {
-                query.order((channels::current_viewers.desc(), channels::id.desc()))
-            }
-            (ChannelOrder::MostWatchedNow, false) => {
-                query.order((channels::current_viewers.asc(), channels::id.asc()))
-            }
+        let by = order.order(page.from_end);
+        let query = query.order(Verbatim(by)).limit(page.probe()).select(Channel::as_select());
+        let rows = if around {
+            with_around(&mut connection, query, by).await?
+        } else {
+            let alone = |channel| ListedChannel { channel, around: None };
+            query.load(&mut connection).await?.into_iter().map(alone).collect()
         };
-        let query = query.limit(page.probe()).select(Channel::as_select());
-        Ok(page.slice(query.load(&mut connection).await?))
+        Ok(page.slice(rows))
     }
 
     /// How many channels a list holds in all.
@@ -136,6 +175,27 @@ impl Store {
             None => Ok(0),
         }
     }
+}
+
+async fn with_around(
+    connection: &mut AsyncPgConnection,
+    page: impl QueryFragment<Pg> + Send,
+    order: &'static str,
+) -> QueryResult<Vec<ListedChannel>> {
+    let columns = (
+        Channel::as_select(),
+        User::as_select(),
+        Option::<Topic>::as_select(),
+        Option::<Stream>::as_select(),
+        stream_topics.fields(topics::all_columns).nullable(),
+    );
+    type Row = (Channel, User, Option<Topic>, Option<Stream>, Option<Topic>);
+    let query = Joined { columns, before: "", page, after: AROUND, order };
+    let listed = |(channel, owner, topic, stream, stream_topic): Row| ListedChannel {
+        channel,
+        around: Some(AroundChannel { owner, topic, stream, stream_topic }),
+    };
+    Ok(query.load::<Row>(connection).await?.into_iter().map(listed).collect())
 }
 
 /// A filter, its names looked up: the planner knows much of the channels of one topic, and nothing of those of

@@ -90,6 +90,10 @@ async fn questions(actor: &Actor) -> Vec<Question> {
                 let list =
                     format!("{{ liveStreams({length}, orderBy: {order}{topic}) {{ nodes {{ name }} }} }}");
                 questions.push(streams(&list));
+                // What is around each is looked up by its id, and the topics are few.
+                let around = "name topic { name } channel { name owner { handle } topic { name } }";
+                let list = list.replace("name", around);
+                questions.push(Question { most: 8.0 * PAGE, ..streams(&list) });
             }
         }
     }
