@@ -65,13 +65,18 @@ impl ChannelOrder {
         }
     }
 
-    /// The index columns it reads, and whether from their end.
-    fn columns(self) -> (&'static str, bool) {
-        match self {
-            Self::Newest => ("channels.id", true),
-            Self::Name => ("(channels.name, channels.id)", false),
-            Self::MostViewed => ("(channels.views, channels.id)", true),
-            Self::MostWatchedNow => ("(channels.current_viewers, channels.id)", true),
+    /// The columns it goes by, and whether from their end. A walk reads them in their index. When the channels are
+    /// gathered they are written so that it cannot be: PostgreSQL takes a place in an index for farther along than
+    /// it is, as it looks at the first column alone, and would walk the rest.
+    fn columns(self, gathered: bool) -> (&'static str, bool) {
+        match (self, gathered) {
+            (Self::Newest, _) => ("channels.id", true),
+            (Self::Name, false) => ("(channels.name, channels.id)", false),
+            (Self::Name, true) => ("(channels.name || '', channels.id)", false),
+            (Self::MostViewed, false) => ("(channels.views, channels.id)", true),
+            (Self::MostViewed, true) => ("(channels.views + 0, channels.id)", true),
+            (Self::MostWatchedNow, false) => ("(channels.current_viewers, channels.id)", true),
+            (Self::MostWatchedNow, true) => ("(channels.current_viewers + 0, channels.id)", true),
         }
     }
 }
@@ -89,13 +94,14 @@ impl Store {
         order: ChannelOrder,
         page: &Page,
     ) -> Result<Slice<Channel>> {
-        let (columns, descending) = order.columns();
         let mut connection = self.connection().await?;
         let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
             return Ok(page.slice(Vec::new()));
         };
         let mut query = narrow.query();
-        if let Some(few) = narrow.few(&mut connection).await? {
+        let few = narrow.few(&mut connection).await?;
+        let (columns, descending) = order.columns(few.is_some());
+        if let Some(few) = few {
             query = query.filter(channels::id.eq_any(few));
         }
         for bound in Beyond::bounds(page, columns, descending) {
