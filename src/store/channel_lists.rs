@@ -66,27 +66,38 @@ impl ChannelOrder {
         }
     }
 
-    /// The index columns it reads, and whether from their end.
-    fn columns(self) -> (&'static str, bool) {
-        match self {
-            Self::Newest => ("channels.id", true),
-            Self::Name => ("(channels.name, channels.id)", false),
-            Self::MostViewed => ("(channels.views, channels.id)", true),
-            Self::MostWatchedNow => ("(channels.current_viewers, channels.id)", true),
+    /// The columns it goes by, and whether from their end. A walk reads them in their index. When the channels are
+    /// gathered they are written so that it cannot be: PostgreSQL takes a place in an index for farther along than
+    /// it is, as it looks at the first column alone, and would walk the rest.
+    fn columns(self, gathered: bool) -> (&'static str, bool) {
+        match (self, gathered) {
+            (Self::Newest, _) => ("channels.id", true),
+            (Self::Name, false) => ("(channels.name, channels.id)", false),
+            (Self::Name, true) => ("(channels.name || '', channels.id)", false),
+            (Self::MostViewed, false) => ("(channels.views, channels.id)", true),
+            (Self::MostViewed, true) => ("(channels.views + 0, channels.id)", true),
+            (Self::MostWatchedNow, false) => ("(channels.current_viewers, channels.id)", true),
+            (Self::MostWatchedNow, true) => ("(channels.current_viewers + 0, channels.id)", true),
         }
     }
 
-    /// The order itself, or from its end.
-    fn order(self, from_end: bool) -> &'static str {
-        match (self, from_end) {
-            (Self::Newest, false) => "channels.id DESC",
-            (Self::Newest, true) => "channels.id",
-            (Self::Name, false) => "channels.name, channels.id",
-            (Self::Name, true) => "channels.name DESC, channels.id DESC",
-            (Self::MostViewed, false) => "channels.views DESC, channels.id DESC",
-            (Self::MostViewed, true) => "channels.views, channels.id",
-            (Self::MostWatchedNow, false) => "channels.current_viewers DESC, channels.id DESC",
-            (Self::MostWatchedNow, true) => "channels.current_viewers, channels.id",
+    /// The order itself, or from its end; gathered as above.
+    fn order(self, from_end: bool, gathered: bool) -> &'static str {
+        match (self, from_end, gathered) {
+            (Self::Newest, false, _) => "channels.id DESC",
+            (Self::Newest, true, _) => "channels.id",
+            (Self::Name, false, false) => "channels.name, channels.id",
+            (Self::Name, false, true) => "channels.name || '', channels.id",
+            (Self::Name, true, false) => "channels.name DESC, channels.id DESC",
+            (Self::Name, true, true) => "channels.name || '' DESC, channels.id DESC",
+            (Self::MostViewed, false, false) => "channels.views DESC, channels.id DESC",
+            (Self::MostViewed, false, true) => "channels.views + 0 DESC, channels.id DESC",
+            (Self::MostViewed, true, false) => "channels.views, channels.id",
+            (Self::MostViewed, true, true) => "channels.views + 0, channels.id",
+            (Self::MostWatchedNow, false, false) => "channels.current_viewers DESC, channels.id DESC",
+            (Self::MostWatchedNow, false, true) => "channels.current_viewers + 0 DESC, channels.id DESC",
+            (Self::MostWatchedNow, true, false) => "channels.current_viewers, channels.id",
+            (Self::MostWatchedNow, true, true) => "channels.current_viewers + 0, channels.id",
         }
     }
 }
@@ -135,19 +146,21 @@ impl Store {
         page: &Page,
         around: bool,
     ) -> Result<Slice<ListedChannel>> {
-        let (columns, descending) = order.columns();
         let mut connection = self.connection().await?;
         let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
             return Ok(page.slice(Vec::new()));
         };
         let mut query = narrow.query();
-        if let Some(few) = narrow.few(&mut connection).await? {
+        let few = narrow.few(&mut connection).await?;
+        let gathered = few.is_some();
+        let (columns, descending) = order.columns(gathered);
+        if let Some(few) = few {
             query = query.filter(channels::id.eq_any(few));
         }
         for bound in Beyond::bounds(page, columns, descending) {
             query = query.filter(bound);
         }
-        let by = order.order(page.from_end);
+        let by = order.order(page.from_end, gathered);
         let query = query.order(Verbatim(by)).limit(page.probe()).select(Channel::as_select());
         let rows = if around {
             with_around(&mut connection, query, by).await?
