@@ -19,6 +19,7 @@ mod scalar;
 pub mod scan;
 mod source;
 mod stream;
+mod stream_list;
 mod topic;
 mod user;
 mod viewer_count;
@@ -49,7 +50,13 @@ const DEAREST: usize = 20_000;
 /// The root of all queries.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-struct Query(node::NodeQuery, user::UserQuery, topic::TopicQuery, channel::ChannelQuery, stream::StreamQuery);
+struct Query(
+    node::NodeQuery,
+    user::UserQuery,
+    topic::TopicQuery,
+    channel::ChannelQuery,
+    stream_list::StreamQuery,
+);
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.
 #[derive(MergedObject, Default)]
@@ -125,6 +132,12 @@ impl Graph {
             response.extensions.insert("cost".to_owned(), cost.clone());
         }
         response
+    }
+
+    /// The number of the last event that anybody may have been told of. Whatever is read once this is known was
+    /// not read before that event.
+    pub fn told(&self) -> i64 {
+        self.parts.log.told()
     }
 
     /// How equal subscriptions may be served together.

@@ -6,6 +6,7 @@
 
 mod assets;
 mod connections;
+mod documents;
 mod execution;
 mod graphql;
 mod health;
@@ -14,6 +15,7 @@ mod operation;
 mod origin;
 mod patience;
 mod protocol;
+mod responses;
 mod websocket;
 
 use std::panic::AssertUnwindSafe;
@@ -30,9 +32,11 @@ use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
 
 pub use self::connections::serve;
+use self::documents::Documents;
 pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
+use self::responses::Responses;
 use crate::ambient::{Chance, Clock};
 pub use crate::graphql::{Asked, Sharing, Told};
 use crate::graphql::{Graph, Requester};
@@ -59,6 +63,10 @@ pub trait Answers: Clone + Send + Sync + 'static {
         requester: &Self::Requester,
     ) -> impl Future<Output = Answered> + Send;
 
+    /// How many things have happened that anybody may have been told of; equal queries of nobody in particular may
+    /// be answered together while that is the same. None when they may not, since answers depend on more.
+    fn told(&self) -> Option<i64>;
+
     /// How equal subscriptions may be served together.
     fn sharing(&self, asked: &Asked) -> Sharing;
 
@@ -84,6 +92,10 @@ impl Answers for Graph {
         Self::execute(self, request, requester).await
     }
 
+    fn told(&self) -> Option<i64> {
+        Some(Self::told(self))
+    }
+
     fn sharing(&self, asked: &Asked) -> Sharing {
         Self::sharing(self, asked)
     }
@@ -105,6 +117,8 @@ pub struct Public<G: Answers> {
     chance: Chance,
     public_url: Arc<str>,
     patience: Patience,
+    documents: Documents,
+    responses: Arc<Responses>,
     sockets: websocket::Sockets<G>,
 }
 
@@ -118,6 +132,8 @@ impl<G: Answers> Public<G> {
             chance,
             public_url: public_url.into(),
             patience: Patience::default(),
+            documents: Documents::default(),
+            responses: Arc::default(),
             sockets: websocket::Sockets::default(),
         }
     }

@@ -90,6 +90,10 @@ impl Answers for Silent {
         Response::default()
     }
 
+    fn told(&self) -> Option<i64> {
+        None
+    }
+
     fn sharing(&self, _: &Asked) -> Sharing {
         Sharing { is_public: true, keeps: Keeps::Newest }
     }

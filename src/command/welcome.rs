@@ -95,8 +95,9 @@ pub(super) fn random_password(chance: &Chance) -> String {
 pub(super) async fn demo_channel(store: &Store) -> Result<Option<Channel>, Failure> {
     let of_admin = ChannelFilter { owner: Some(ADMIN.to_owned()), ..ChannelFilter::default() };
     let oldest = Page { from_end: true, ..Page::first(1) };
-    let channels = store.list_channels(&of_admin, ChannelOrder::Newest, &oldest).await?;
-    Ok(channels.rows.into_iter().find(|channel| channel.name == DEMO))
+    let channels = store.list_channels(&of_admin, ChannelOrder::Newest, &oldest, false).await?;
+    let mut channels = channels.rows.into_iter().map(|listed| listed.channel);
+    Ok(channels.find(|channel| channel.name == DEMO))
 }
 
 /// A channel's stream key.

@@ -1,5 +1,7 @@
 //! Channels: rooms that their owners broadcast into. The type and its lists; changes are in [`super::channels`].
 
+use std::borrow::Cow;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::context::Ask;
@@ -7,16 +9,46 @@ use super::error::{ApiError, Result};
 use super::load::{OnTheAir, found};
 use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
 use super::scalar::{DateTime, NodeId, UuidScalar, int};
-use super::stream::{Stream, StreamConnection};
-use super::topic::Topic;
+use super::stream::Stream;
+use super::stream_list::StreamConnection;
+use super::topic::{self, Topic};
 use super::user::User;
 use super::{input, page};
 use crate::auth::Action;
-use crate::store::{self, ChannelFilter, Page};
+use crate::store::{self, AroundChannel, ChannelFilter, ListedChannel, Page};
 
-/// A room.
+/// A room, and what a list has read along with it; the rest is loaded when it is asked for.
 #[derive(Clone)]
-pub(super) struct Channel(pub(super) store::Channel);
+pub(super) struct Channel {
+    row: store::Channel,
+    owner: Option<User>,
+    topic: Option<Topic>,
+    /// The one on the air, or that there is none; not known when nobody looked.
+    stream: Option<Option<Box<Stream>>>,
+}
+
+impl From<store::Channel> for Channel {
+    fn from(row: store::Channel) -> Self {
+        Self { row, owner: None, topic: None, stream: None }
+    }
+}
+
+impl From<ListedChannel> for Channel {
+    fn from(ListedChannel { channel, around }: ListedChannel) -> Self {
+        let Some(AroundChannel { owner, topic, stream, stream_topic }) = around else {
+            return channel.into();
+        };
+        let stream = stream.map(|stream| Box::new(Stream::read_along(stream, stream_topic)));
+        Self { stream: Some(stream), ..Self::read_along(channel, owner, topic) }
+    }
+}
+
+impl Channel {
+    /// One whose owner and topic were read along.
+    pub(super) fn read_along(row: store::Channel, owner: store::User, topic: Option<store::Topic>) -> Self {
+        Self { row, owner: Some(User(owner)), topic: topic.map(Topic), stream: None }
+    }
+}
 
 /// What to paste into OBS under Settings, Stream, with the service "Custom".
 #[derive(SimpleObject)]
@@ -33,82 +65,90 @@ pub(super) struct Ingest {
 impl Channel {
     /// The channel's opaque, globally unique id.
     pub(super) async fn id(&self) -> ID {
-        NodeId::Channel(self.0.id).id()
+        NodeId::Channel(self.row.id).id()
     }
 
     /// Public address, random, fixed at creation: the only channel identifier in viewers' URLs.
     async fn loc(&self) -> UuidScalar {
-        UuidScalar(self.0.loc.0)
+        UuidScalar(self.row.loc.0)
     }
 
     /// The channel's name: one line of 1 to 100 characters in any script. Not unique.
     async fn name(&self) -> &str {
-        &self.0.name
+        &self.row.name
     }
 
     /// What the owner says of the channel: plain text of up to 5,000 characters, which may have line breaks.
     async fn description(&self) -> &str {
-        &self.0.description
+        &self.row.description
     }
 
     /// What the channel is about, or null. It may be a topic that has been retired since.
-    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
-        let topic = ctx.loader().load_one(self.0.topic_id?).await;
-        topic.map(|topic| topic.map(Topic)).map_err(ApiError::from).transpose()
+    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Cow<'_, Topic>>> {
+        topic::of(ctx, self.row.topic_id, self.topic.as_ref()).await
     }
 
     /// Whose channel it is.
-    async fn owner(&self, ctx: &Context<'_>) -> Result<User> {
-        found(ctx.loader().load_one(self.0.owner_id).await?).map(User)
+    async fn owner(&self, ctx: &Context<'_>) -> Result<Cow<'_, User>> {
+        match &self.owner {
+            Some(owner) => Ok(Cow::Borrowed(owner)),
+            None => found(ctx.loader().load_one(self.row.owner_id).await?).map(|row| Cow::Owned(User(row))),
+        }
     }
 
     /// A picture for the channel, as the owner gave its address, or null.
     async fn image_url(&self) -> Option<&str> {
-        self.0.image_url.as_deref()
+        self.row.image_url.as_deref()
     }
 
     /// Whether the owner lets viewers chat.
     async fn chat_enabled(&self) -> bool {
-        self.0.chat_enabled
+        self.row.chat_enabled
     }
 
     /// Whether broadcasts are to be recorded for replay.
     async fn record(&self) -> bool {
-        self.0.record
+        self.row.record
     }
 
     /// Whether playback needs a signed URL from `startPlayback`. A change holds for the next broadcast.
     async fn protected(&self) -> bool {
-        self.0.protected
+        self.row.protected
     }
 
     /// Name given to a broadcast, and to its recording, when it is not named.
     async fn default_stream_name(&self) -> &str {
-        &self.0.default_stream_name
+        &self.row.default_stream_name
     }
 
     /// Viewer sessions of all broadcasts so far, the live one included; a second behind at the most.
     async fn views(&self) -> i32 {
-        int(self.0.views)
+        int(self.row.views)
     }
 
     /// People watching now; 0 when off the air.
     async fn current_viewers(&self, ctx: &Context<'_>) -> i32 {
         // The row knows of an end a moment before presence does.
-        let here = ctx.parts().presence.counts(self.0.loc).filter(|_| self.0.live);
-        here.map_or(self.0.current_viewers, |(_, _, counts)| counts.current)
+        let here = ctx.parts().presence.counts(self.row.loc).filter(|_| self.row.live);
+        here.map_or(self.row.current_viewers, |(_, _, counts)| counts.current)
     }
 
     /// The broadcast on the air, live or interrupted, or null.
-    async fn stream(&self, ctx: &Context<'_>) -> Option<Result<Stream>> {
-        let stream = ctx.loader().load_one(OnTheAir(self.0.id)).await;
-        stream.map(|stream| stream.map(Stream)).map_err(ApiError::from).transpose()
+    async fn stream(&self, ctx: &Context<'_>) -> Option<Result<Cow<'_, Stream>>> {
+        match &self.stream {
+            Some(stream) => stream.as_deref().map(|stream| Ok(Cow::Borrowed(stream))),
+            None => match ctx.loader().load_one(OnTheAir(self.row.id)).await {
+                Ok(stream) => Some(Ok(Cow::Owned(stream?.into()))),
+                Err(error) => Some(Err(error.into())),
+            },
+        }
     }
 
     /// Ended broadcasts, newest first.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn past_streams(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
         first: Option<i32>,
         #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
@@ -116,18 +156,18 @@ impl Channel {
         #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
     ) -> Result<StreamConnection> {
         let page = PageArguments { first, after, last, before }.page()?;
-        StreamConnection::past(self.0.id, page)
+        StreamConnection::past(ctx, self.row.id, page)
     }
 
     /// Where to send video. Null for everyone but the owner and admins.
     async fn ingest(&self, ctx: &Context<'_>) -> Option<Result<Ingest>> {
-        ctx.viewer().may(Action::ReadKey(&self.0)).ok()?;
+        ctx.viewer().may(Action::ReadKey(&self.row)).ok()?;
         let parts = ctx.parts();
-        let sealed = match parts.store.sealed_key(self.0.id).await {
+        let sealed = match parts.store.sealed_key(self.row.id).await {
             Ok(sealed) => sealed?,
             Err(error) => return Some(Err(error.into())),
         };
-        let opened = parts.keyring.open(&sealed, self.0.id).map_err(ApiError::from);
+        let opened = parts.keyring.open(&sealed, self.row.id).map_err(ApiError::from);
         Some(opened.map(|key| Ingest {
             server_url: parts.public_rtmp_url.clone(),
             stream_key: key.reveal().to_owned(),
@@ -136,12 +176,12 @@ impl Channel {
 
     /// When the channel was made.
     async fn created_at(&self) -> DateTime {
-        DateTime(self.0.created_at)
+        DateTime(self.row.created_at)
     }
 
     /// When its owner last changed something about it; broadcasts and views do not count.
     async fn updated_at(&self) -> DateTime {
-        DateTime(self.0.updated_at)
+        DateTime(self.row.updated_at)
     }
 }
 
@@ -199,21 +239,31 @@ pub(super) struct ChannelConnection {
     filter: ChannelFilter,
     order: store::ChannelOrder,
     page: Page,
+    /// Whether the rows are asked for what belongs to them.
+    around: bool,
     read: tokio::sync::OnceCell<(Vec<ChannelEdge>, PageInfo)>,
 }
 
 impl ChannelConnection {
-    pub(super) fn new(filter: ChannelFilter, order: ChannelOrder, page: Page) -> Result<Self> {
+    /// The list that the field being resolved answers with.
+    pub(super) fn new(
+        ctx: &Context<'_>,
+        filter: ChannelFilter,
+        order: ChannelOrder,
+        page: Page,
+    ) -> Result<Self> {
         let order = store::ChannelOrder::from(order);
         same_order(&page, &order.kind())?;
-        Ok(Self { filter, order, page, read: tokio::sync::OnceCell::new() })
+        let around = page::rows_are_asked_for(ctx, &["owner", "topic", "stream"]);
+        Ok(Self { filter, order, page, around, read: tokio::sync::OnceCell::new() })
     }
 
     async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<ChannelEdge>, PageInfo)> {
         let read = async || {
-            let slice = ctx.parts().store.list_channels(&self.filter, self.order, &self.page).await?;
-            let (rows, info) = lay_out(slice, |channel| self.order.place(channel));
-            let edge = |(cursor, row)| ChannelEdge { cursor, node: Channel(row) };
+            let store = &ctx.parts().store;
+            let slice = store.list_channels(&self.filter, self.order, &self.page, self.around).await?;
+            let (rows, info) = lay_out(slice, |listed| self.order.place(&listed.channel));
+            let edge = |(cursor, listed): (_, ListedChannel)| ChannelEdge { cursor, node: listed.into() };
             Ok((rows.into_iter().map(edge).collect(), info))
         };
         self.read.get_or_try_init(read).await
@@ -229,8 +279,8 @@ impl ChannelConnection {
     }
 
     /// The channels of this page, for those who need no cursors.
-    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Channel>> {
-        Ok(self.read(ctx).await?.0.iter().map(|edge| edge.node.clone()).collect())
+    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<&Channel>> {
+        Ok(self.read(ctx).await?.0.iter().map(|edge| &edge.node).collect())
     }
 
     /// Where this page stands in its list.
@@ -258,7 +308,7 @@ impl ChannelQuery {
         #[graphql(desc = "The channel's address, as in viewers' URLs.")] loc: UuidScalar,
     ) -> Option<Result<Channel>> {
         let found = ctx.parts().store.channel_by_loc(loc.into()).await.map_err(ApiError::from);
-        found.map(|channel| channel.map(Channel)).transpose()
+        found.map(|channel| channel.map(Channel::from)).transpose()
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
@@ -266,6 +316,7 @@ impl ChannelQuery {
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn channels(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
         first: Option<i32>,
         #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
@@ -277,6 +328,6 @@ impl ChannelQuery {
         let filter = filter.unwrap_or_default().read()?;
         let page = PageArguments { first, after, last, before }.page()?;
         let order = order_by.unwrap_or(ChannelOrder::Newest);
-        ChannelConnection::new(filter, order, page)
+        ChannelConnection::new(ctx, filter, order, page)
     }
 }

@@ -167,7 +167,7 @@ impl ChannelMutation {
             Once::Before(id) => parts.store.channel(id).await?.ok_or(NO_CHANNEL)?,
             Once::Other => return Err(once::other_input()),
         };
-        Ok(CreateChannelPayload { channel: Channel(channel) })
+        Ok(CreateChannelPayload { channel: channel.into() })
     }
 
     /// Changes a channel. For its owner and admins.
@@ -179,7 +179,7 @@ impl ChannelMutation {
         let channel = editable(ctx, "input.id", &input.id).await?;
         let change = input.read(ctx).await?;
         let changed = ctx.parts().store.update_channel(channel.id, &change).await?;
-        Ok(UpdateChannelPayload { channel: Channel(changed.ok_or(NO_CHANNEL)?) })
+        Ok(UpdateChannelPayload { channel: changed.ok_or(NO_CHANNEL)?.into() })
     }
 
     /// Deletes a channel for good: its stream ends with the reason `CHANNEL_DELETED`, its publisher is cut off,
@@ -209,7 +209,7 @@ impl ChannelMutation {
             Once::Before(_) => channel,
             Once::Other => return Err(once::other_input()),
         };
-        Ok(RegenerateStreamKeyPayload { channel: Channel(channel) })
+        Ok(RegenerateStreamKeyPayload { channel: channel.into() })
     }
 
     /// Takes the channel off the air and disconnects its publisher. Broadcasting software comes back by itself
@@ -229,7 +229,7 @@ impl ChannelMutation {
         let removed = parts.ingest.end_stream(&channel, reason).await?.ok_or(NO_CHANNEL)?;
         let ended = removed.ended.ok_or(ApiError::NotFound { what: "stream on the air" })?;
         let stream = parts.store.streams(&[ended.stream]).await?.pop();
-        Ok(EndStreamPayload { stream: Stream(super::load::found(stream)?) })
+        Ok(EndStreamPayload { stream: super::load::found(stream)?.into() })
     }
 }
 

@@ -75,7 +75,7 @@ macro_rules! event {
 
             /// The broadcast as it is now, which may be further on than this event.
             async fn stream(&self, ctx: &Context<'_>) -> Result<Stream> {
-                found(ctx.loader().load_one(self.0.event.stream_id).await?).map(Stream)
+                found(ctx.loader().load_one(self.0.event.stream_id).await?).map(Stream::from)
             }
 
             $(

@@ -58,8 +58,8 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         // By address a deleted channel is gone, and so it is by id.
         NodeId::Channel(id) => {
             let there = loader.load_one(id).await?.filter(|row| row.deleted_at.is_none());
-            there.map(|row| Node::Channel(Channel(row)))
+            there.map(|row| Node::Channel(row.into()))
         }
-        NodeId::Stream(id) => loader.load_one(id).await?.map(|row| Node::Stream(Stream(row))),
+        NodeId::Stream(id) => loader.load_one(id).await?.map(|row| Node::Stream(row.into())),
     })
 }

@@ -1,6 +1,6 @@
 //! Pages as Relay's connections have them: `first` with `after`, or `last` with `before`, 1 to 100 at a time.
 
-use async_graphql::SimpleObject;
+use async_graphql::{Context, SimpleObject};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
@@ -56,6 +56,13 @@ impl PageArguments {
 pub(super) fn cost(first: Option<i32>, last: Option<i32>, inside: usize) -> usize {
     let asked = first.or(last).unwrap_or(DEFAULT).clamp(1, MOST);
     1 + usize::try_from(asked).unwrap_or(1) * inside
+}
+
+/// Whether one of these fields is asked of the rows of the list that is being resolved.
+pub(super) fn rows_are_asked_for(ctx: &Context<'_>, fields: &[&str]) -> bool {
+    let list = ctx.look_ahead();
+    let rows = [list.field("nodes"), list.field("edges").field("node")];
+    rows.iter().any(|row| fields.iter().any(|field| row.field(field).exists()))
 }
 
 /// The rows of a page with their cursors, and where it stands.

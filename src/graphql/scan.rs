@@ -112,13 +112,46 @@ pub fn admit(
     variables: &Map<String, Value>,
     extensions: &Map<String, Value>,
 ) -> Result<(), Refusal> {
+    document(query)?.admit(variables, extensions)
+}
+
+/// What was found in a document that may be given to the parser.
+#[derive(Clone, Copy, Debug)]
+pub struct Scanned {
+    /// How many names, numbers, strings and punctuators it has.
+    pub tokens: usize,
+    cost: Cost,
+    defaults: u64,
+}
+
+impl Scanned {
+    /// Decides whether the document may be executed with these variables and extensions.
+    ///
+    /// # Errors
+    /// The first limit that does not hold.
+    pub fn admit(
+        &self,
+        variables: &Map<String, Value>,
+        extensions: &Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        let mut json = Json::default();
+        json.weigh_members(variables, 1)?;
+        let variables = weight_of(json.values, json.bytes);
+        json.weigh_members(extensions, 1)?;
+        let used = self.cost.uses.saturating_mul(variables.saturating_add(self.defaults));
+        let work = self.cost.literals.saturating_add(used);
+        if work > MAX_ARGUMENT_WORK { Err(Refusal::ArgumentWork) } else { Ok(()) }
+    }
+}
+
+/// Decides whether a document may be given to the parser.
+///
+/// # Errors
+/// The first limit that does not hold.
+pub fn document(query: &str) -> Result<Scanned, Refusal> {
     if query.len() > MAX_BYTES {
         return Err(Refusal::TooMany { most: MAX_BYTES, what: "bytes" });
     }
-    let mut json = Json::default();
-    json.weigh_members(variables, 1)?;
-    let variables = weight_of(json.values, json.bytes);
-    json.weigh_members(extensions, 1)?;
     let mut lexer = Lexer::new(query);
     let mut outline = Outline::default();
     let mut tokens = 0;
@@ -141,8 +174,7 @@ pub fn admit(
             what: "fields of the schema to answer",
         });
     }
-    let used = cost.uses.saturating_mul(variables.saturating_add(defaults));
-    if cost.literals.saturating_add(used) > MAX_ARGUMENT_WORK { Err(Refusal::ArgumentWork) } else { Ok(()) }
+    Ok(Scanned { tokens, cost, defaults })
 }
 
 /// What checking and copying `values` with `bytes` of text costs, in values.

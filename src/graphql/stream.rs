@@ -1,19 +1,19 @@
 //! Streams: one broadcast each, on the air or over.
 
+use std::borrow::Cow;
+
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use serde_json::Value;
-use tokio::sync::OnceCell;
 
 use super::channel::Channel;
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::input;
 use super::load::found;
-use super::page::{self, PageArguments, PageInfo, event_cursor, lay_out, same_order};
 use super::scalar::{DateTime, NodeId, UuidScalar, int, stream_id};
 use super::topic::{self, Topic};
 use crate::auth::Action;
-use crate::store::{self, ChannelId, Counts, Page, Position, StreamChange};
+use crate::store::{self, AroundStream, Counts, ListedStream, StreamChange};
 
 /// Where a broadcast is in its life. It may go back and forth between `LIVE` and `INTERRUPTED`; `ENDED` is for good.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -27,9 +27,29 @@ pub(super) enum StreamState {
     Ended,
 }
 
-/// One broadcast on a channel.
+/// One broadcast on a channel, and what a list has read along with it; the rest is loaded when it is asked for.
 #[derive(Clone)]
-pub(super) struct Stream(pub(super) store::Stream);
+pub(super) struct Stream {
+    row: store::Stream,
+    channel: Option<Box<Channel>>,
+    topic: Option<Topic>,
+}
+
+impl From<store::Stream> for Stream {
+    fn from(row: store::Stream) -> Self {
+        Self { row, channel: None, topic: None }
+    }
+}
+
+impl From<ListedStream> for Stream {
+    fn from(ListedStream { stream, around }: ListedStream) -> Self {
+        let Some(AroundStream { channel, owner, channel_topic, topic }) = around else {
+            return stream.into();
+        };
+        let channel = Channel::read_along(channel, owner, channel_topic);
+        Self { row: stream, channel: Some(Box::new(channel)), topic: topic.map(Topic) }
+    }
+}
 
 /// What is being sent, as the media server measures it. Each figure is null until it is known.
 #[derive(SimpleObject)]
@@ -74,8 +94,13 @@ impl StreamMedia {
 }
 
 impl Stream {
+    /// One whose topic was read along.
+    pub(super) fn read_along(row: store::Stream, topic: Option<store::Topic>) -> Self {
+        Self { row, channel: None, topic: topic.map(Topic) }
+    }
+
     fn counts(&self, ctx: &Context<'_>) -> Counts {
-        let row = &self.0;
+        let row = &self.row;
         let here = ctx.parts().presence.counts(row.loc).filter(|(stream, _, _)| *stream == row.id);
         let written =
             Counts { current: row.current_viewers, peak: row.peak_viewers, total: row.total_viewers };
@@ -92,33 +117,37 @@ impl Stream {
 impl Stream {
     /// The stream's opaque, globally unique id.
     pub(super) async fn id(&self) -> ID {
-        NodeId::Stream(self.0.id).id()
+        NodeId::Stream(self.row.id).id()
     }
 
     /// The stream's public uuid. It stays the same over reconnects.
     async fn uuid(&self) -> UuidScalar {
-        UuidScalar(self.0.id.0)
+        UuidScalar(self.row.id.0)
     }
 
     /// On which channel. After `deleteChannel` the events of the last days still show it here.
-    async fn channel(&self, ctx: &Context<'_>) -> Result<Channel> {
-        found(ctx.loader().load_one(self.0.channel_id).await?).map(Channel)
+    async fn channel(&self, ctx: &Context<'_>) -> Result<Cow<'_, Channel>> {
+        match &self.channel {
+            Some(channel) => Ok(Cow::Borrowed(channel)),
+            None => {
+                found(ctx.loader().load_one(self.row.channel_id).await?).map(|row| Cow::Owned(row.into()))
+            }
+        }
     }
 
     /// What it is called: the channel's `defaultStreamName` at its start, or what `updateStream` made of it.
     async fn name(&self) -> &str {
-        &self.0.name
+        &self.row.name
     }
 
     /// What it is about: the channel's topic at its start, or what `updateStream` made of it.
-    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Topic>> {
-        let topic = ctx.loader().load_one(self.0.topic_id?).await;
-        topic.map(|topic| topic.map(Topic)).map_err(ApiError::from).transpose()
+    async fn topic(&self, ctx: &Context<'_>) -> Option<Result<Cow<'_, Topic>>> {
+        topic::of(ctx, self.row.topic_id, self.topic.as_ref()).await
     }
 
     /// Where it is in its life.
     async fn state(&self) -> StreamState {
-        self.0.state.into()
+        self.row.state.into()
     }
 
     /// Viewer sessions now; 0 once it has ended.
@@ -138,141 +167,45 @@ impl Stream {
 
     /// When it went on the air.
     async fn started_at(&self) -> DateTime {
-        DateTime(self.0.started_at)
+        DateTime(self.row.started_at)
     }
 
     /// When it went off the air, or null while it is on.
     async fn ended_at(&self) -> Option<DateTime> {
-        self.0.ended_at.map(DateTime)
+        self.row.ended_at.map(DateTime)
     }
 
     /// Why it ended, or null while it is on the air.
     async fn stop_reason(&self) -> Option<super::event::StopReason> {
-        self.0.reason.map(Into::into)
+        self.row.reason.map(Into::into)
     }
 
     /// What is being sent, or null until the media server knows: some seconds after the start.
     async fn media(&self) -> Option<StreamMedia> {
-        self.0.media.as_ref().map(StreamMedia::read)
+        self.row.media.as_ref().map(StreamMedia::read)
     }
 
     /// The channel's page: the path `/view/LOC/` on this site.
     async fn page_url(&self) -> String {
-        format!("/view/{}/", self.0.loc)
+        format!("/view/{}/", self.row.loc)
     }
 
     /// The HLS playlist: the path `/live/LOC/index.m3u8` on this site. It appears some seconds after the start. For
     /// a protected channel, or to be counted as one session wherever one watches from, ask `startPlayback`.
     async fn playback_url(&self) -> String {
-        format!("/live/{}/index.m3u8", self.0.loc)
+        format!("/live/{}/index.m3u8", self.row.loc)
     }
 
     /// A picture of the last seconds: the path `/stream-thumb/LOC.png` on this site. A placeholder stands there
     /// until there is one, and always for protected channels.
     async fn thumbnail_url(&self) -> String {
-        format!("/stream-thumb/{}.png", self.0.loc)
+        format!("/stream-thumb/{}.png", self.row.loc)
     }
 
     /// A short silent loop of the last seconds: the path `/stream-thumb/LOC.gif` on this site, with a placeholder
     /// as for `thumbnailUrl`.
     async fn preview_url(&self) -> String {
-        format!("/stream-thumb/{}.gif", self.0.loc)
-    }
-}
-
-/// How a list of broadcasts is ordered. Equal ones follow by age.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "store::StreamOrder")]
-pub(super) enum StreamOrder {
-    /// The most present viewers first.
-    MostWatchedNow,
-    /// The one that started last first.
-    Newest,
-}
-
-/// A broadcast in a list.
-#[derive(SimpleObject, Clone)]
-pub(super) struct StreamEdge {
-    /// Where this edge stands: pass it as `after` or `before`. It stays good when broadcasts come or go.
-    cursor: String,
-    /// The broadcast.
-    node: Stream,
-}
-
-enum List {
-    Live { topic: Option<String>, order: store::StreamOrder },
-    Past { channel: ChannelId },
-}
-
-/// A page of a list of broadcasts; it reads what the document asks for, once.
-pub(super) struct StreamConnection {
-    list: List,
-    page: Page,
-    read: OnceCell<(Vec<StreamEdge>, PageInfo, Position)>,
-}
-
-impl StreamConnection {
-    fn live(topic: Option<String>, order: store::StreamOrder, page: Page) -> Result<Self> {
-        same_order(&page, &order.kind())?;
-        Ok(Self { list: List::Live { topic, order }, page, read: OnceCell::new() })
-    }
-
-    pub(super) fn past(channel: ChannelId, page: Page) -> Result<Self> {
-        same_order(&page, &store::StreamOrder::Newest.kind())?;
-        Ok(Self { list: List::Past { channel }, page, read: OnceCell::new() })
-    }
-
-    async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<StreamEdge>, PageInfo, Position)> {
-        let store = &ctx.parts().store;
-        let read = async || {
-            let ((slice, end), order) = match &self.list {
-                List::Live { topic, order } => {
-                    (store.list_live_streams(topic.as_deref(), *order, &self.page).await?, *order)
-                }
-                List::Past { channel } => {
-                    (store.list_past_streams(*channel, &self.page).await?, store::StreamOrder::Newest)
-                }
-            };
-            let (rows, info) = lay_out(slice, |stream| order.place(stream));
-            let edge = |(cursor, row)| StreamEdge { cursor, node: Stream(row) };
-            Ok((rows.into_iter().map(edge).collect(), info, end))
-        };
-        self.read.get_or_try_init(read).await
-    }
-}
-
-/// A page of a list of broadcasts.
-#[Object]
-impl StreamConnection {
-    /// The broadcasts of this page with their cursors.
-    async fn edges(&self, ctx: &Context<'_>) -> Result<&[StreamEdge]> {
-        Ok(&self.read(ctx).await?.0)
-    }
-
-    /// The broadcasts of this page, for those who need no cursors.
-    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Stream>> {
-        Ok(self.read(ctx).await?.0.iter().map(|edge| edge.node.clone()).collect())
-    }
-
-    /// Where this page stands in its list.
-    async fn page_info(&self, ctx: &Context<'_>) -> Result<PageInfo> {
-        Ok(self.read(ctx).await?.1.clone())
-    }
-
-    /// How many broadcasts the whole list holds. It is counted when asked for, so ask only when you show it.
-    #[graphql(complexity = 50)]
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let store = &ctx.parts().store;
-        Ok(int(match &self.list {
-            List::Live { topic, .. } => store.count_live_streams(topic.as_deref()).await?,
-            List::Past { channel } => store.count_past_streams(*channel).await?,
-        }))
-    }
-
-    /// The event cursor as of this very answer: subscribe with `streamEvents(after:)` to continue without a gap and
-    /// without seeing again what this list already shows.
-    async fn event_cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        Ok(event_cursor(self.read(ctx).await?.2))
+        format!("/stream-thumb/{}.gif", self.row.loc)
     }
 }
 
@@ -292,32 +225,6 @@ pub(super) struct UpdateStreamInput {
 pub(super) struct UpdateStreamPayload {
     /// The broadcast as it is now.
     stream: Stream,
-}
-
-/// Questions about streams.
-#[derive(Default)]
-pub(super) struct StreamQuery;
-
-#[Object]
-impl StreamQuery {
-    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
-    /// Broadcasts on the air (`LIVE` or `INTERRUPTED`). For a list that keeps itself true, go on from its
-    /// `eventCursor` with `streamEvents(after:)`.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
-    async fn live_streams(
-        &self,
-        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
-        first: Option<i32>,
-        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
-        #[graphql(desc = "Only those of the topic with this slug.")] topic: Option<String>,
-        #[graphql(desc = "In which order; `MOST_WATCHED_NOW` when left out.")] order_by: Option<StreamOrder>,
-    ) -> Result<StreamConnection> {
-        let page = PageArguments { first, after, last, before }.page()?;
-        let topic = topic.map(input::known_slug);
-        StreamConnection::live(topic, order_by.unwrap_or(StreamOrder::MostWatchedNow).into(), page)
-    }
 }
 
 /// Changes to streams.
@@ -347,10 +254,10 @@ impl StreamMutation {
         };
         let name = name.map(|name| input::line("input.name", &name, 1, 100)).transpose()?;
         if name.is_none() && topic_id.is_none() {
-            return Ok(UpdateStreamPayload { stream: Stream(stream) });
+            return Ok(UpdateStreamPayload { stream: stream.into() });
         }
         let change = StreamChange { name, topic_id };
         let changed = parts.store.update_stream(id, &change, parts.clock.now()).await?;
-        Ok(UpdateStreamPayload { stream: Stream(changed.ok_or(NO_STREAM)?) })
+        Ok(UpdateStreamPayload { stream: changed.ok_or(NO_STREAM)?.into() })
     }
 }

@@ -1,5 +1,7 @@
 //! Topics: the categories for browsing, and their care.
 
+use std::borrow::Cow;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::context::Ask;
@@ -34,6 +36,21 @@ impl Topic {
     /// Whether the topic is no longer offered. Channels and streams that carry it keep it.
     async fn retired(&self) -> bool {
         self.0.retired_at.is_some()
+    }
+}
+
+/// The topic that something carries: the one `read_along` with it, or else loaded.
+pub(super) async fn of<'a>(
+    ctx: &Context<'_>,
+    id: Option<TopicId>,
+    read_along: Option<&'a Topic>,
+) -> Option<Result<Cow<'a, Topic>>> {
+    match read_along {
+        Some(topic) => Some(Ok(Cow::Borrowed(topic))),
+        None => match ctx.loader().load_one(id?).await {
+            Ok(topic) => Some(Ok(Cow::Owned(Topic(topic?)))),
+            Err(error) => Some(Err(error.into())),
+        },
     }
 }
 

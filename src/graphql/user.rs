@@ -58,6 +58,7 @@ impl User {
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn channels(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
         first: Option<i32>,
         #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
@@ -66,7 +67,7 @@ impl User {
     ) -> Result<ChannelConnection> {
         let filter = ChannelFilter { owner: Some(self.0.handle.clone()), ..ChannelFilter::default() };
         let page = PageArguments { first, after, last, before }.page()?;
-        ChannelConnection::new(filter, ChannelOrder::Newest, page)
+        ChannelConnection::new(ctx, filter, ChannelOrder::Newest, page)
     }
 
     /// When the account was made.

@@ -32,7 +32,7 @@ impl ViewerCount {
 
     /// The channel at that address, as it is now.
     async fn channel(&self, ctx: &Context<'_>) -> Result<Channel> {
-        found(ctx.loader().load_one(self.channel).await?).map(Channel)
+        found(ctx.loader().load_one(self.channel).await?).map(Channel::from)
     }
 
     /// Viewer sessions now; 0 when off the air.

@@ -42,18 +42,17 @@ pub(super) fn start<G: Answers>(
     if public.sockets.groups.join(&key, anonymous, connection, ticket) {
         return;
     }
-    let operation = match parameters.admit(connection.address) {
+    let operation = match parameters.admit(&public.documents, connection.address) {
         Ok(operation) => operation,
         Err(refused) => return connection.refuse(ticket, &refused.into()),
     };
     if operation.kind != OperationType::Subscription {
         return execute(connection, requester, ticket, operation);
     }
-    let Operation { mut request, kind, name } = operation;
-    let Ok(document) = request.parsed_query().cloned() else { return };
+    let Operation { request, document, kind, name } = operation;
     let asked = Asked {
-        document: Arc::new(document),
-        text: request.query.into(),
+        document: Arc::clone(&document.parsed),
+        text: Arc::clone(&document.text),
         name: request.operation_name,
         variables: request.variables,
     };
@@ -77,7 +76,7 @@ fn execute<G: Answers>(
     ticket: Ticket,
     operation: Operation,
 ) {
-    let Operation { request, kind, name } = operation;
+    let Operation { request, kind, name, .. } = operation;
     let line = Line::new(kind, name, &connection.public.clock);
     let (connection, requester) = (Arc::clone(connection), Arc::clone(requester));
     let tasks = connection.public.tasks.clone();

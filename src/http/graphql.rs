@@ -1,20 +1,24 @@
 //! `/graphql` over HTTP, as GraphQL over HTTP says: which answers a client takes, which requests are taken,
 //! which status goes with which answer. Every choice about the status is in [`status`].
 
-use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Response as GraphResponse, ServerError};
+use async_graphql::{Request as Document, Response as GraphResponse, ServerError};
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::operation::{Answer, Operation, Parameters, code, error};
-use super::origin::{self, ClientAddress};
+use super::origin::{self, ClientAddress, Shown};
+use super::responses::{Finished, Flight, Moment, Question};
 use super::{Answers, Public, RequestId};
 use crate::telemetry::Queries;
 
@@ -31,40 +35,22 @@ enum Media {
 }
 
 /// Answers a query or a mutation.
-pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> Response {
+pub(super) async fn answer<G: Answers>(public: &Arc<Public<G>>, request: Request) -> Response {
     let Some(media) = negotiate(request.headers()) else {
         let refused =
             error("BAD_USER_INPUT", "Accept application/graphql-response+json or application/json.");
-        return written(StatusCode::NOT_ACCEPTABLE, Media::Json, &refused.into());
+        return written(StatusCode::NOT_ACCEPTABLE, Media::Json, Answer::from(refused).to_json());
     };
     let started = public.clock.elapsed();
     let mut line = Line::default();
-    let id =
-        request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
-    let queries = Queries::default();
-    let response = match queries.of(attempt(public, request, &mut line)).await {
-        Ok(graph) => {
-            let headers = passed_on(&graph.http_headers);
-            let answer = Answer::from(graph).with_id(&id);
-            let mut response = written(status(&answer, media), media, &answer);
-            response.headers_mut().extend(headers);
-            response
-        }
-        Err(Refused { status: Some(status), error }) => {
-            let mut response = written(status, media, &Answer::from(*error));
-            if status == StatusCode::METHOD_NOT_ALLOWED {
-                response.headers_mut().insert(header::ALLOW, line.allowed());
-            }
-            response
-        }
-        Err(Refused { status: None, error }) => {
-            let answer = Answer::from(*error);
-            written(status(&answer, media), media, &answer)
-        }
+    let response = match attempt(public, request, media, &mut line).await {
+        Ok(response) => response,
+        Err(refused) => refused.written(media),
     };
     let milliseconds = public.clock.elapsed().saturating_sub(started).as_millis();
-    let status = response.status().as_u16();
-    tracing::info!(operation = %line, status, queries = queries.count(), milliseconds, "graphql");
+    let operation = line.operation.as_deref().unwrap_or("none");
+    let (status, queries) = (response.status().as_u16(), line.queries.map_or(0, |queries| queries.count()));
+    tracing::info!(operation = %operation, status, queries, milliseconds, "graphql");
     metrics::counter!("tally_graphql_requests_total", "status" => status.to_string()).increment(1);
     response
 }
@@ -72,80 +58,144 @@ pub(super) async fn answer<G: Answers>(public: &Public<G>, request: Request) -> 
 /// What the request's log line says about it: never its arguments.
 #[derive(Default)]
 struct Line {
-    kind: Option<OperationType>,
-    name: Option<String>,
-}
-
-impl Line {
-    /// The methods that would have been right: the other one only for a mutation, which GET must not do.
-    fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static(if self.kind.is_some() { "POST" } else { "GET, POST" })
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            None => f.write_str("none"),
-            Some(kind) => write!(f, "{kind} {}", self.name.as_deref().unwrap_or("-")),
-        }
-    }
+    /// Its kind and its name.
+    operation: Option<Arc<str>>,
+    /// The statements that were sent for it; none for what another's answer is given to.
+    queries: Option<Queries>,
 }
 
 /// A request that was not executed. Without a status, the status follows from the error as for any answer.
 struct Refused {
     status: Option<StatusCode>,
     error: Box<ServerError>,
+    /// The methods that would have been right.
+    allow: Option<&'static str>,
 }
 
 impl From<ServerError> for Refused {
     fn from(error: ServerError) -> Self {
-        Self { status: None, error: Box::new(error) }
+        Self { status: None, error: Box::new(error), allow: None }
+    }
+}
+
+impl Refused {
+    fn written(self, media: Media) -> Response {
+        let answer = Answer::from(*self.error);
+        let mut response =
+            written(self.status.unwrap_or_else(|| status(&answer, media)), media, answer.to_json());
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        response
     }
 }
 
 fn refuse(status: StatusCode, message: &str) -> Refused {
-    Refused { status: Some(status), error: Box::new(error("BAD_USER_INPUT", message)) }
+    Refused { status: Some(status), ..error("BAD_USER_INPUT", message).into() }
+}
+
+fn not_allowed(allow: &'static str, message: &str) -> Refused {
+    Refused { allow: Some(allow), ..refuse(StatusCode::METHOD_NOT_ALLOWED, message) }
 }
 
 async fn attempt<G: Answers>(
-    public: &Public<G>,
+    public: &Arc<Public<G>>,
     request: Request,
+    media: Media,
     line: &mut Line,
-) -> Result<GraphResponse, Refused> {
+) -> Result<Response, Refused> {
     let (mut parts, body) = request.into_parts();
-    let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(&mut parts, &()).await;
-    let parameters = match parts.method {
-        Method::POST => {
-            timeout(public.patience.body, of_body(&parts.headers, body)).await.unwrap_or_else(|_| {
-                Err(refuse(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."))
-            })?
-        }
-        Method::GET => of_query(parts.uri.query().unwrap_or_default())?,
-        _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Use POST, or GET for a query.")),
+    let is_get = parts.method == Method::GET;
+    let asked = match parts.method {
+        Method::POST => of_body(public, &parts.headers, body).await?,
+        Method::GET => Bytes::copy_from_slice(parts.uri.query().unwrap_or_default().as_bytes()),
+        _ => return Err(not_allowed("GET, POST", "Use POST, or GET for a query.")),
     };
     let shown = origin::shown(&parts.headers, &public.public_url).map_err(outright)?;
-    let Operation { request, kind, name } = parameters.admit(address)?;
-    (line.kind, line.name) = (Some(kind), name);
-    if parts.method == Method::GET && kind != OperationType::Query {
-        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "Only queries may be sent with GET."));
+    // Nobody in particular, from wherever, is told what everybody is told.
+    let told = public.graph.told().filter(|_| shown == Shown::Nothing);
+    let equal = told.map(|told| {
+        let question = Question { is_get, is_graphql: media == Media::GraphQl, request: asked.clone() };
+        (question, Moment { time: public.clock.elapsed(), told })
+    });
+    if let Some((question, now)) = &equal
+        && let Some(flight) = public.responses.find(question, *now)
+    {
+        return Ok(given(flight, media, line).await);
+    }
+    let parameters = if is_get { of_query(&asked) } else { of_json(&asked) }?;
+    let Operation { request, kind, name, .. } = parameters.admit(&public.documents, None)?;
+    line.operation = Some(format!("{kind} {}", name.as_deref().unwrap_or("-")).into());
+    if is_get && kind != OperationType::Query {
+        return Err(not_allowed("POST", "Only queries may be sent with GET."));
     }
     if kind == OperationType::Subscription {
         return Err(error("DOCUMENT_REFUSED", "A subscription needs a WebSocket.").into());
     }
-    let execution = async {
-        let requester = shown.requester(&public.graph).await.map_err(outright)?;
-        Ok(public.graph.execute(request, &requester).await)
-    };
-    match timeout(public.patience.execution, execution).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(outright(error("UNAVAILABLE", "It took too long; try again later."))),
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::new(&public.chance));
+    let queries = line.queries.insert(Queries::default()).clone();
+    if let Some((question, now)) = equal.filter(|_| kind == OperationType::Query) {
+        let operation = line.operation.clone().unwrap_or_default();
+        let answer = finish(Arc::clone(public), request, media, id, operation);
+        let (flight, is_new) = public.responses.join(question, now, async move { queries.of(answer).await });
+        line.queries = line.queries.take().filter(|_| is_new);
+        return Ok(given(flight, media, line).await);
     }
+    let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(&mut parts, &()).await;
+    let request = address.into_iter().fold(request, Document::data);
+    let execution = queries.of(async {
+        let requester = shown.requester(&public.graph).await.map_err(outright)?;
+        Ok::<_, Refused>(public.graph.execute(request, &requester).await)
+    });
+    let graph = timeout(public.patience.execution, execution).await.map_err(|_| too_long())??;
+    let headers = passed_on(&graph.http_headers);
+    let answer = Answer::from(graph).with_id(&id);
+    let mut response = written(status(&answer, media), media, answer.to_json());
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// Executes a query for everybody who asks the same: as nobody, from nowhere. It sets no headers; what does is a
+/// mutation.
+async fn finish<G: Answers>(
+    public: Arc<Public<G>>,
+    request: Document,
+    media: Media,
+    id: RequestId,
+    operation: Arc<str>,
+) -> Finished {
+    let nobody = G::Requester::default();
+    let execution = timeout(public.patience.execution, public.graph.execute(request, &nobody));
+    let (status, answer) = match AssertUnwindSafe(execution).catch_unwind().await {
+        Ok(Ok(graph)) => {
+            let answer = Answer::from(graph);
+            (status(&answer, media), answer)
+        }
+        Ok(Err(_)) => (StatusCode::SERVICE_UNAVAILABLE, Answer::from(*too_long().error)),
+        Err(_) => {
+            tracing::error!("a resolver panicked");
+            let failed = GraphResponse::from_errors(vec![error("INTERNAL", "Something went wrong here.")]);
+            (StatusCode::INTERNAL_SERVER_ERROR, Answer::from(failed))
+        }
+    };
+    let lasts = answer.errors.is_empty();
+    Finished { status, body: answer.with_id(&id).to_json().into(), operation, lasts }
+}
+
+/// Writes an answer that is shared.
+async fn given(flight: Flight, media: Media, line: &mut Line) -> Response {
+    let finished = flight.await;
+    line.operation = Some(Arc::clone(&finished.operation));
+    written(finished.status, media, finished.body.clone())
+}
+
+fn too_long() -> Refused {
+    outright(error("UNAVAILABLE", "It took too long; try again later."))
 }
 
 /// What kept the document from being looked at: the status says so in every form of answer.
 fn outright(error: ServerError) -> Refused {
-    Refused { status: Some(status_of_code(code(&error))), error: Box::new(error) }
+    Refused { status: Some(status_of_code(code(&error))), ..error.into() }
 }
 
 /// The status of an answer. The newest draft wants 422 and 294 in places; this follows what clients check today.
@@ -167,17 +217,17 @@ fn status_of_code(code: Option<&str>) -> StatusCode {
     }
 }
 
-fn written(status: StatusCode, media: Media, answer: &Answer) -> Response {
+fn written(status: StatusCode, media: Media, body: impl Into<Body>) -> Response {
     let media = match media {
         Media::GraphQl => "application/graphql-response+json; charset=utf-8",
         Media::Json => "application/json; charset=utf-8",
     };
     let headers = [
-        (header::CONTENT_TYPE, media),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::VARY, "Accept, Authorization, Cookie, Origin"),
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::VARY, HeaderValue::from_static("Accept, Authorization, Cookie, Origin")),
     ];
-    (status, headers, answer.to_json()).into_response()
+    (status, headers, body.into()).into_response()
 }
 
 /// The headers that resolvers asked for; those of this answer itself are not theirs to set.
@@ -187,7 +237,8 @@ fn passed_on(asked: &HeaderMap) -> HeaderMap {
     theirs.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-async fn of_body(headers: &HeaderMap, body: Body) -> Result<Parameters, Refused> {
+/// The body, which must be of the right type and size, and be there in time.
+async fn of_body<G: Answers>(public: &Public<G>, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
     if !is_json(headers) {
         let told = "Send the request as application/json in UTF-8.";
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, told));
@@ -198,8 +249,14 @@ async fn of_body(headers: &HeaderMap, body: Body) -> Result<Parameters, Refused>
     if announced.is_some_and(|length| length > MAX_BODY) {
         return Err(too_large());
     }
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| too_large())?;
-    let json = serde_json::from_slice(&bytes);
+    match timeout(public.patience.body, to_bytes(body, MAX_BODY)).await {
+        Ok(bytes) => bytes.map_err(|_| too_large()),
+        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.")),
+    }
+}
+
+fn of_json(bytes: &[u8]) -> Result<Parameters, Refused> {
+    let json = serde_json::from_slice(bytes);
     let json = json.map_err(|_| refuse(StatusCode::BAD_REQUEST, "The body is not JSON that can be read."))?;
     Parameters::from_json(json).map_err(|told| refuse(StatusCode::BAD_REQUEST, told))
 }
@@ -225,9 +282,10 @@ struct Query {
     extensions: Option<String>,
 }
 
-fn of_query(query: &str) -> Result<Parameters, Refused> {
+fn of_query(query: &[u8]) -> Result<Parameters, Refused> {
     let bad = |told: &str| refuse(StatusCode::BAD_REQUEST, told);
-    let uri = format!("/?{query}").parse().map_err(|_| bad("The URL cannot be read."))?;
+    let uri = [b"/?", query].concat();
+    let uri = Uri::from_maybe_shared(uri).map_err(|_| bad("The URL cannot be read."))?;
     let axum::extract::Query(Query { query, operation_name, variables, extensions }) =
         axum::extract::Query::try_from_uri(&uri).map_err(|_| bad("The URL's parameters cannot be read."))?;
     let json = |text: Option<String>| match text {

@@ -2,6 +2,7 @@
 //! the same over HTTP and over a WebSocket.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::RequestId;
-use crate::graphql::scan;
+use super::documents::{self, Document, Documents, Hash};
 use crate::realtime::Key;
 
 /// The most errors in one answer: whoever has more reads the first ones anyway.
@@ -23,7 +24,9 @@ const MAX_MESSAGE: usize = 400;
 /// What a client sends, each member of the right type, nothing looked at yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Parameters {
+    /// Empty when the document is only named, by its hash.
     query: String,
+    hash: Option<Hash>,
     operation_name: Option<String>,
     variables: Map<String, Value>,
     extensions: Map<String, Value>,
@@ -32,6 +35,7 @@ pub(super) struct Parameters {
 /// A document that was let through, and which of its operations is meant.
 pub(super) struct Operation {
     pub(super) request: Request,
+    pub(super) document: Arc<Document>,
     pub(super) kind: OperationType,
     pub(super) name: Option<String>,
 }
@@ -43,8 +47,12 @@ impl Parameters {
         let Value::Object(mut members) = json else {
             return Err("The request must be one JSON object; batches are not taken.");
         };
-        let Some(Value::String(query)) = members.remove("query") else {
-            return Err("`query` must be a string.");
+        let extensions = object(members.remove("extensions")).ok_or("`extensions` must be an object.")?;
+        let hash = extensions.get("persistedQuery").map(persisted).transpose()?;
+        let query = match (members.remove("query"), hash) {
+            (Some(Value::String(query)), _) => query,
+            (None | Some(Value::Null), Some(_)) => String::new(),
+            _ => return Err("`query` must be a string."),
         };
         let operation_name = match members.remove("operationName") {
             None | Some(Value::Null) => None,
@@ -52,8 +60,7 @@ impl Parameters {
             Some(_) => return Err("`operationName` must be a string."),
         };
         let variables = object(members.remove("variables")).ok_or("`variables` must be an object.")?;
-        let extensions = object(members.remove("extensions")).ok_or("`extensions` must be an object.")?;
-        Ok(Self { query, operation_name, variables, extensions })
+        Ok(Self { query, hash, operation_name, variables, extensions })
     }
 
     /// What tells equal requests from others.
@@ -69,15 +76,35 @@ impl Parameters {
         digest.finalize().into()
     }
 
-    /// Scans and parses the document. `address` is the client's, which resolvers find as an [`IpAddr`].
+    /// The document that is meant.
+    fn document(&self, documents: &Documents) -> Result<Arc<Document>, ServerError> {
+        match self.hash {
+            Some(hash) if self.query.is_empty() => {
+                let known = documents.named(&hash);
+                known.ok_or_else(|| error("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound"))
+            }
+            Some(hash) if hash != documents::hash_of(&self.query) => {
+                Err(error("DOCUMENT_REFUSED", "The hash in `persistedQuery` is not that of the document."))
+            }
+            _ => documents.read(&self.query),
+        }
+    }
+
+    /// Finds the document among those that are known, or scans and parses it. `address` is the client's, which
+    /// resolvers find as an [`IpAddr`].
     ///
     /// # Errors
     /// Why it is refused, ready to be sent.
-    pub(super) fn admit(self, address: Option<IpAddr>) -> Result<Operation, ServerError> {
-        scan::admit(&self.query, &self.variables, &self.extensions)
-            .map_err(|refusal| error("DOCUMENT_REFUSED", &refusal.to_string()))?;
+    pub(super) fn admit(
+        self,
+        documents: &Documents,
+        address: Option<IpAddr>,
+    ) -> Result<Operation, ServerError> {
+        let document = self.document(documents)?;
+        document.admit(&self.variables, &self.extensions)?;
         let mut request =
-            Request::new(self.query).variables(Variables::from_json(Value::Object(self.variables)));
+            Request::new(&*document.text).variables(Variables::from_json(Value::Object(self.variables)));
+        request.set_parsed_query((*document.parsed).clone());
         request.operation_name = self.operation_name;
         if let Ok(extensions) = serde_json::from_value(Value::Object(self.extensions)) {
             request.extensions = extensions;
@@ -86,15 +113,14 @@ impl Parameters {
             request = request.data(address);
         }
         let (wanted, given) = (request.operation_name.clone(), request.variables.clone());
-        let document = request.parsed_query()?;
-        let (name, operation) = chosen(document, wanted)?;
+        let (name, operation) = chosen(&document.parsed, wanted)?;
         let kind = operation.ty;
-        runs_once(document, operation)?;
-        let left_out = lengths_left_out(document, operation, &given);
+        runs_once(&document.parsed, operation)?;
+        let left_out = lengths_left_out(&document.parsed, operation, &given);
         for variable in left_out {
             request.variables.insert(variable, async_graphql::Value::Null);
         }
-        Ok(Operation { request, kind, name })
+        Ok(Operation { request, document, kind, name })
     }
 }
 
@@ -190,6 +216,20 @@ fn runs_once(document: &ExecutableDocument, operation: &OperationDefinition) -> 
         )),
         _ => Ok(()),
     }
+}
+
+/// The hash by which a client names a document, as Apollo's clients do.
+fn persisted(named: &Value) -> Result<Hash, &'static str> {
+    let hash = named["sha256Hash"].as_str().filter(|_| named["version"] == 1);
+    let hash = hash.filter(|hash| hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let hash =
+        hash.ok_or("`persistedQuery` must have `version` 1 and a `sha256Hash` of 64 hexadecimal digits.")?;
+    let mut bytes = Hash::default();
+    for (byte, digits) in bytes.iter_mut().zip(hash.as_bytes().chunks(2)) {
+        let digits = digits.iter().filter_map(|digit| char::from(*digit).to_digit(16));
+        *byte = digits.fold(0, |byte, digit| byte << 4 | digit as u8);
+    }
+    Ok(bytes)
 }
 
 fn object(value: Option<Value>) -> Option<Map<String, Value>> {
@@ -312,7 +352,7 @@ mod tests {
 
     fn admit(query: &str, name: Option<&str>) -> Result<Operation, String> {
         let parameters = Parameters::from_json(json!({"query": query, "operationName": name})).unwrap();
-        parameters.admit(None).map_err(|error| tidy(error).message)
+        parameters.admit(&Documents::default(), None).map_err(|error| tidy(error).message)
     }
 
     #[test]

@@ -30,7 +30,14 @@ const KEEP: StatusCode = StatusCode::NO_CONTENT;
 const REFUSE: StatusCode = StatusCode::FORBIDDEN;
 
 async fn publish(State(ingest): State<Ingest>, headers: HeaderMap, form: Bytes) -> Response {
-    let Some((connection, callback)) = read(&headers, &form) else { return REFUSE.into_response() };
+    let begun = ingest.clock.elapsed();
+    let answer = admit(&ingest, &headers, &form).await;
+    metrics::histogram!("tally_publish_seconds").record(ingest.clock.elapsed() - begun);
+    answer
+}
+
+async fn admit(ingest: &Ingest, headers: &HeaderMap, form: &[u8]) -> Response {
+    let Some((connection, callback)) = read(headers, form) else { return REFUSE.into_response() };
     match ingest.publish(connection, &callback.name).await {
         Ok(Publish::As(name)) => (StatusCode::FOUND, [(LOCATION, name)]).into_response(),
         Ok(Publish::Refused(why)) => {

@@ -31,6 +31,7 @@ pub struct Log {
     live: broadcast::Sender<Arc<Event>>,
     epoch: uuid::Uuid,
     seen: Arc<AtomicI64>,
+    told: Arc<AtomicI64>,
 }
 
 /// Which events a subscriber wants.
@@ -81,6 +82,7 @@ impl Log {
             live: broadcast::channel(KEPT).0,
             epoch: end.epoch,
             seen: Arc::new(AtomicI64::new(end.number)),
+            told: Arc::new(AtomicI64::new(end.number)),
         };
         tasks.keep("event log", log.clone().tail(tasks.stopping().clone()));
         Ok(log)
@@ -104,6 +106,7 @@ impl Log {
             // Not where the tail is: it may be a moment behind, and what happened before now is not asked for.
             None => (self.store.log_end().await?, Vec::new()),
         };
+        self.tell(start);
         let subscriber = Subscriber { log: self.clone(), live, last: start.number, ready: backlog.into() };
         let events = stream::unfold(subscriber, |mut subscriber| async move {
             Some((subscriber.next().await?, subscriber))
@@ -114,13 +117,28 @@ impl Log {
         }))
     }
 
+    /// The number of the last event that anybody may have been told of, here.
+    pub fn told(&self) -> i64 {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Notes that somebody is about to be told of this place, as the end of the log.
+    pub fn tell(&self, position: Position) {
+        self.told.fetch_max(position.number, Ordering::AcqRel);
+    }
+
     fn position(&self, number: i64) -> Position {
         Position { epoch: self.epoch, number }
     }
 
     async fn read(&self, after: Position) -> Result<Vec<Arc<Event>>, LogError> {
         match self.store.events_after(after, BATCH).await? {
-            Backlog::Events(events) => Ok(events.into_iter().map(Arc::new).collect()),
+            Backlog::Events(events) => {
+                if let Some(last) = events.last() {
+                    self.tell(self.position(last.number));
+                }
+                Ok(events.into_iter().map(Arc::new).collect())
+            }
             Backlog::Refused => Err(LogError::Refused),
         }
     }

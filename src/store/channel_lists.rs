@@ -5,13 +5,18 @@ use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::channels::Channel;
-use super::page::Beyond;
+use super::joined::Joined;
+use super::page::{Beyond, Verbatim};
 use super::schema::{channels, topics, users};
-use super::{Page, Place, Result, Slice, Store, TopicId, UserId};
+use super::{ChannelId, Page, Place, Result, Slice, Store, Stream, Topic, TopicId, User, UserId};
+
+/// Channels that hold the words of a search are gathered by their index when they are so many at the most; of more
+/// than that enough are met with soon on a walk through the list, whatever its order.
+const FEW: usize = 500;
 
 /// Which channels a list holds.
 #[derive(Clone, Debug, Default)]
@@ -70,12 +75,56 @@ impl ChannelOrder {
             Self::MostWatchedNow => ("(channels.current_viewers, channels.id)", true),
         }
     }
+
+    /// The order itself, or from its end.
+    fn order(self, from_end: bool) -> &'static str {
+        match (self, from_end) {
+            (Self::Newest, false) => "channels.id DESC",
+            (Self::Newest, true) => "channels.id",
+            (Self::Name, false) => "channels.name, channels.id",
+            (Self::Name, true) => "channels.name DESC, channels.id DESC",
+            (Self::MostViewed, false) => "channels.views DESC, channels.id DESC",
+            (Self::MostViewed, true) => "channels.views, channels.id",
+            (Self::MostWatchedNow, false) => "channels.current_viewers DESC, channels.id DESC",
+            (Self::MostWatchedNow, true) => "channels.current_viewers, channels.id",
+        }
+    }
 }
+
+/// A channel in a list.
+#[derive(Clone, Debug)]
+pub struct ListedChannel {
+    /// The channel.
+    pub channel: Channel,
+    /// What belongs to it, if the list was asked for that.
+    pub around: Option<AroundChannel>,
+}
+
+/// What belongs to a channel.
+#[derive(Clone, Debug)]
+pub struct AroundChannel {
+    /// Whose it is.
+    pub owner: User,
+    /// Its topic.
+    pub topic: Option<Topic>,
+    /// Its stream on the air.
+    pub stream: Option<Stream>,
+    /// That stream's topic.
+    pub stream_topic: Option<Topic>,
+}
+
+diesel::alias!(topics as stream_topics: StreamTopics);
+
+const AROUND: &str = "channels \
+    JOIN users ON users.id = channels.owner_id \
+    LEFT JOIN topics ON topics.id = channels.topic_id \
+    LEFT JOIN streams ON streams.channel_id = channels.id AND streams.state <> 'ended' \
+    LEFT JOIN topics AS stream_topics ON stream_topics.id = streams.topic_id";
 
 type Listed<'a> = channels::BoxedQuery<'a, Pg>;
 
 impl Store {
-    /// A page of channels.
+    /// A page of channels, with what is `around` each if that is asked for.
     ///
     /// # Errors
     /// When the database fails.
@@ -84,32 +133,29 @@ impl Store {
         filter: &ChannelFilter,
         order: ChannelOrder,
         page: &Page,
-    ) -> Result<Slice<Channel>> {
+        around: bool,
+    ) -> Result<Slice<ListedChannel>> {
         let (columns, descending) = order.columns();
         let mut connection = self.connection().await?;
         let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
             return Ok(page.slice(Vec::new()));
         };
         let mut query = narrow.query();
+        if let Some(few) = narrow.few(&mut connection).await? {
+            query = query.filter(channels::id.eq_any(few));
+        }
         for bound in Beyond::bounds(page, columns, descending) {
             query = query.filter(bound);
         }
-        let query = match (order, descending != page.from_end) {
-            (ChannelOrder::Newest, true) => query.order(channels::id.desc()),
-            (ChannelOrder::Newest, false) => query.order(channels::id.asc()),
-            (ChannelOrder::Name, true) => query.order((channels::name.desc(), channels::id.desc())),
-            (ChannelOrder::Name, false) => query.order((channels::name.asc(), channels::id.asc())),
-            (ChannelOrder::MostViewed, true) => query.order((channels::views.desc(), channels::id.desc())),
-            (ChannelOrder::MostViewed, false) => query.order((channels::views.asc(), channels::id.asc())),
-            (ChannelOrder::MostWatchedNow, true) => {
-                query.order((channels::current_viewers.desc(), channels::id.desc()))
-            }
-            (ChannelOrder::MostWatchedNow, false) => {
-                query.order((channels::current_viewers.asc(), channels::id.asc()))
-            }
+        let by = order.order(page.from_end);
+        let query = query.order(Verbatim(by)).limit(page.probe()).select(Channel::as_select());
+        let rows = if around {
+            with_around(&mut connection, query, by).await?
+        } else {
+            let alone = |channel| ListedChannel { channel, around: None };
+            query.load(&mut connection).await?.into_iter().map(alone).collect()
         };
-        let query = query.limit(page.probe()).select(Channel::as_select());
-        Ok(page.slice(query.load(&mut connection).await?))
+        Ok(page.slice(rows))
     }
 
     /// How many channels a list holds in all.
@@ -119,10 +165,37 @@ impl Store {
     pub async fn count_channels(&self, filter: &ChannelFilter) -> Result<i64> {
         let mut connection = self.connection().await?;
         match Narrow::read(&mut connection, filter).await? {
-            Some(narrow) => Ok(narrow.query().count().get_result(&mut connection).await?),
+            Some(narrow) => {
+                let mut query = narrow.query();
+                for word in narrow.words {
+                    query = query.filter(Indexed(word));
+                }
+                Ok(query.count().get_result(&mut connection).await?)
+            }
             None => Ok(0),
         }
     }
+}
+
+async fn with_around(
+    connection: &mut AsyncPgConnection,
+    page: impl QueryFragment<Pg> + Send,
+    order: &'static str,
+) -> QueryResult<Vec<ListedChannel>> {
+    let columns = (
+        Channel::as_select(),
+        User::as_select(),
+        Option::<Topic>::as_select(),
+        Option::<Stream>::as_select(),
+        stream_topics.fields(topics::all_columns).nullable(),
+    );
+    type Row = (Channel, User, Option<Topic>, Option<Stream>, Option<Topic>);
+    let query = Joined { columns, before: "", page, after: AROUND, order };
+    let listed = |(channel, owner, topic, stream, stream_topic): Row| ListedChannel {
+        channel,
+        around: Some(AroundChannel { owner, topic, stream, stream_topic }),
+    };
+    Ok(query.load::<Row>(connection).await?.into_iter().map(listed).collect())
 }
 
 /// A filter, its names looked up: the planner knows much of the channels of one topic, and nothing of those of
@@ -150,6 +223,24 @@ impl<'a> Narrow<'a> {
         let found =
             (filter.topic.is_none() || topic.is_some()) && (filter.owner.is_none() || owner.is_some());
         Ok(found.then_some(Self { topic, owner, live: filter.live, words: &filter.words }))
+    }
+
+    /// The channels that may hold all words, when they are few.
+    ///
+    /// PostgreSQL is not left to choose between the index and a walk: it takes the runs of a word for independent of
+    /// each other and all rare runs for as frequent as the rarest that it knows, and is wrong by orders of magnitude
+    /// both ways.
+    async fn few(&self, connection: &mut AsyncPgConnection) -> QueryResult<Option<Vec<ChannelId>>> {
+        if self.words.is_empty() {
+            return Ok(None);
+        }
+        let mut query = diesel::sql_query("SELECT channel_id FROM channel_search WHERE TRUE").into_boxed();
+        for (word, place) in self.words.iter().zip(1..) {
+            query = query.sql(format!(" AND grams @> search_query(search_fold(${place}))"));
+            query = query.bind::<Text, _>(word);
+        }
+        let found: Vec<Found> = query.sql(format!(" LIMIT {}", FEW + 1)).load(connection).await?;
+        Ok((found.len() <= FEW).then(|| found.into_iter().map(|found| found.channel_id).collect()))
     }
 
     fn query(&self) -> Listed<'a> {
@@ -180,10 +271,19 @@ impl<'a> Narrow<'a> {
 #[derive(Debug)]
 struct Afresh;
 
-/// A channel's name or description holds this word. The index finds a rare one by its runs of characters; a frequent
-/// one is met with soon on a walk through the list.
+/// A channel's name or description holds this word.
 #[derive(Debug)]
 struct Holds<'a>(&'a str);
+
+/// A channel holds all runs of characters of this word, so says the index: for going through all that do.
+#[derive(Debug)]
+struct Indexed<'a>(&'a str);
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = SqlUuid)]
+    channel_id: ChannelId,
+}
 
 macro_rules! condition {
     ($name:ty) => {
@@ -206,6 +306,7 @@ macro_rules! condition {
 
 condition!(Afresh);
 condition!(Holds<'_>);
+condition!(Indexed<'_>);
 
 impl QueryFragment<Pg> for Afresh {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -217,13 +318,20 @@ impl QueryFragment<Pg> for Afresh {
 
 impl QueryFragment<Pg> for Holds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("strpos(channels.search, search_fold(");
+        out.push_bind_param::<Text, _>(self.0)?;
+        out.push_sql(")) > 0");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Indexed<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "(channels.id IN (SELECT channel_id FROM channel_search WHERE grams @> search_query(search_fold(",
+            "channels.id IN (SELECT channel_id FROM channel_search WHERE grams @> search_query(search_fold(",
         );
         out.push_bind_param::<Text, _>(self.0)?;
-        out.push_sql("))) AND strpos(channels.search, search_fold(");
-        out.push_bind_param::<Text, _>(self.0)?;
-        out.push_sql(")) > 0)");
+        out.push_sql(")))");
         Ok(())
     }
 }

@@ -138,6 +138,32 @@ where
     }
 }
 
+/// A condition or an order as it stands here. Unlike diesel's own, it lets a statement stay prepared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verbatim(pub(super) &'static str);
+
+impl Expression for Verbatim {
+    type SqlType = Bool;
+}
+
+impl QueryId for Verbatim {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T> AppearsOnTable<T> for Verbatim {}
+impl<T> SelectableExpression<T> for Verbatim {}
+impl<G> ValidGrouping<G> for Verbatim {
+    type IsAggregate = diesel::expression::is_aggregate::No;
+}
+
+impl QueryFragment<Pg> for Verbatim {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,20 +1,17 @@
-//! Streams: listed, named, counted. How they live and end is in [`super::transitions`].
+//! Streams: found, named, counted. How they are listed is in [`super::stream_lists`], how they live and end in
+//! [`super::transitions`].
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{Filter, sql};
-use diesel::expression::SqlLiteral;
+use diesel::dsl::Filter;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::events::{Happened, append};
-use super::page::Beyond;
-use super::schema::{channels, event_log, streams, topics};
-use super::{
-    ChannelId, EventKind, Loc, Page, Place, Position, Result, Slice, StopReason, Store, StreamId,
-    StreamState, TopicId,
-};
+use super::page::Verbatim;
+use super::schema::{channels, streams};
+use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
 
 /// One broadcast on a channel.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -73,33 +70,6 @@ pub struct StreamChange {
     pub topic_id: Option<Option<TopicId>>,
 }
 
-/// How a list of streams on the air is ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamOrder {
-    /// Most present viewers first.
-    MostWatchedNow,
-    /// Newest first.
-    Newest,
-}
-
-impl StreamOrder {
-    /// A place such as this order has, for telling its cursors from those of other orders.
-    pub fn kind(self) -> Place {
-        match self {
-            Self::MostWatchedNow => Place::Viewers(0, uuid::Uuid::nil()),
-            Self::Newest => Place::Id(uuid::Uuid::nil()),
-        }
-    }
-
-    /// Where `stream` stands in this order.
-    pub fn place(self, stream: &Stream) -> Place {
-        match self {
-            Self::MostWatchedNow => Place::Viewers(stream.current_viewers.into(), stream.id.0),
-            Self::Newest => Place::Id(stream.id.0),
-        }
-    }
-}
-
 /// The audience of a stream, as presence counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -110,8 +80,6 @@ pub struct Counts {
     /// Sessions so far.
     pub total: i64,
 }
-
-type Listed<'a> = streams::BoxedQuery<'a, Pg>;
 
 impl Store {
     /// The streams of those ids, in no order.
@@ -130,76 +98,6 @@ impl Store {
     pub async fn streams_on_the_air(&self, channels: &[ChannelId]) -> Result<Vec<Stream>> {
         let found = on_the_air().filter(streams::channel_id.eq_any(channels)).select(Stream::as_select());
         Ok(found.load(&mut self.connection().await?).await?)
-    }
-
-    /// A page of the streams on the air, with the log's end as of that very answer, so that whoever subscribes
-    /// from there misses nothing and sees nothing twice.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_live_streams(
-        &self,
-        topic: Option<&str>,
-        order: StreamOrder,
-        page: &Page,
-    ) -> Result<(Slice<Stream>, Position)> {
-        let columns = match order {
-            StreamOrder::MostWatchedNow => "(streams.current_viewers, streams.id)",
-            StreamOrder::Newest => "streams.id",
-        };
-        let mut query = of_topic(topic);
-        for bound in Beyond::bounds(page, columns, true) {
-            query = query.filter(bound);
-        }
-        let query = match (order, page.from_end) {
-            (StreamOrder::MostWatchedNow, false) => {
-                query.order((streams::current_viewers.desc(), streams::id.desc()))
-            }
-            (StreamOrder::MostWatchedNow, true) => {
-                query.order((streams::current_viewers.asc(), streams::id.asc()))
-            }
-            (StreamOrder::Newest, false) => query.order(streams::id.desc()),
-            (StreamOrder::Newest, true) => query.order(streams::id.asc()),
-        };
-        let (rows, end) = self.with_log_end(query.limit(page.probe())).await?;
-        Ok((page.slice(rows), end))
-    }
-
-    /// How many streams are on the air.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn count_live_streams(&self, topic: Option<&str>) -> Result<i64> {
-        Ok(of_topic(topic).count().get_result(&mut self.connection().await?).await?)
-    }
-
-    /// A page of a channel's ended streams, newest first, with the log's end as of that answer.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_past_streams(
-        &self,
-        channel: ChannelId,
-        page: &Page,
-    ) -> Result<(Slice<Stream>, Position)> {
-        let mut query = past(channel);
-        for bound in Beyond::bounds(page, "streams.id", true) {
-            query = query.filter(bound);
-        }
-        let query = match page.from_end {
-            false => query.order(streams::id.desc()),
-            true => query.order(streams::id.asc()),
-        };
-        let (rows, end) = self.with_log_end(query.limit(page.probe())).await?;
-        Ok((page.slice(rows), end))
-    }
-
-    /// How many ended streams a channel has.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn count_past_streams(&self, channel: ChannelId) -> Result<i64> {
-        Ok(past(channel).count().get_result(&mut self.connection().await?).await?)
     }
 
     /// Renames a stream or gives it another topic; while it is on the air that is an event. `None` when there is
@@ -299,51 +197,14 @@ impl Store {
         };
         Ok(rows.into_iter().map(counted).collect())
     }
-
-    /// Reads streams and the log's end in one snapshot of the database.
-    async fn with_log_end(&self, query: Listed<'_>) -> Result<(Vec<Stream>, Position)> {
-        let mut connection = self.connection().await?;
-        connection
-            .build_transaction()
-            .repeatable_read()
-            .read_only()
-            .run(async |connection| {
-                let (epoch, number) =
-                    event_log::table.select((event_log::epoch, event_log::last)).first(connection).await?;
-                let rows = query.select(Stream::as_select()).load(connection).await?;
-                Ok((rows, Position { epoch, number }))
-            })
-            .await
-    }
 }
 
-/// The state is written out in these two, as in the indexes that hold only such streams: of a parameter PostgreSQL
-/// could not know that the index has all it asks for.
-pub(super) fn is_on_the_air() -> SqlLiteral<Bool> {
-    sql("streams.state <> 'ended'")
+/// The state is written out here, as in the indexes that hold only such streams: of a parameter PostgreSQL could not
+/// know that the index has all it asks for.
+pub(super) fn is_on_the_air() -> Verbatim {
+    Verbatim("streams.state <> 'ended'")
 }
 
-fn is_over() -> SqlLiteral<Bool> {
-    sql("streams.state = 'ended'")
-}
-
-pub(super) fn on_the_air() -> Filter<streams::table, SqlLiteral<Bool>> {
+pub(super) fn on_the_air() -> Filter<streams::table, Verbatim> {
     streams::table.filter(is_on_the_air())
-}
-
-fn of_topic(slug: Option<&str>) -> Listed<'_> {
-    let query = on_the_air().into_boxed();
-    match slug {
-        Some(slug) => {
-            let topic =
-                topics::table.filter(topics::slug.eq(slug)).select(topics::id.nullable()).single_value();
-            query.filter(streams::topic_id.eq(topic))
-        }
-        None => query,
-    }
-}
-
-fn past(channel: ChannelId) -> Listed<'static> {
-    let of_channel = streams::table.filter(streams::channel_id.eq(channel));
-    of_channel.filter(is_over()).into_boxed()
 }

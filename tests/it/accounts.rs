@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, SET_COOKIE};
 use serde_json::{Value, json};
 use tally::store::Role;
 
-use crate::site::{Actor, Site};
+use crate::site::{Actor, Site, unlike_any};
 
 const SIGN_UP: &str = "mutation ($input: SignUpInput!) {
     signUp(input: $input) { token expiresAt user { handle displayName role createdAt } } }";
@@ -192,7 +192,7 @@ async fn as_browser(site: &Site, headers: &[(&'static str, &str)], query: &str) 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request.body(json!({"query": query}).to_string()).send().await.unwrap();
+    let answer = request.body(unlike_any(query, json!({}))).send().await.unwrap();
     let headers = answer.headers().clone();
     (headers, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
 }

@@ -122,7 +122,7 @@ async fn an_event_is_executed_once_for_all_who_ask_the_same() {
         in_time
     })
     .await;
-    let before = toy.executed();
+    let before = toy.announced();
     for number in 1..=3 {
         toy.tell(number);
     }
@@ -136,8 +136,8 @@ async fn an_event_is_executed_once_for_all_who_ask_the_same() {
             assert_eq!(heard, [1, 2, 3], "{id}");
         }
     }
-    eventually("all have been told", async || toy.executed() >= before + 9).await;
-    assert_eq!(toy.executed(), before + 9, "three executions an event: two documents, and one for somebody");
+    eventually("all have been told", async || toy.announced() >= before + 9).await;
+    assert_eq!(toy.announced(), before + 9, "three executions an event: two documents, and one for somebody");
     drop(sockets);
     mia.complete("mine").await;
     eventually("nobody listens to nothing", async || toy.listeners() == 0).await;

@@ -9,7 +9,7 @@ use tally::store::{Loc, Role};
 use tokio::net::UdpSocket;
 
 use crate::nginx::{Stage, eventually};
-use crate::site::SECRET;
+use crate::site::{SECRET, unlike_any};
 use crate::socket::Socket;
 use crate::sql::Sql;
 
@@ -80,7 +80,7 @@ async fn figures(address: SocketAddr, stage: &Stage) -> Value {
     let query = "query ($loc: UUID!) { channel(loc: $loc) { currentViewers views
         stream { currentViewers peakViewers totalViewers } } }";
     let request = stage.site.client.post(format!("http://{address}/graphql"));
-    let body = json!({"query": query, "variables": {"loc": stage.loc()}}).to_string();
+    let body = unlike_any(query, json!({"loc": stage.loc()}));
     let answer =
         request.header("content-type", "application/json").body(body).send().await.expect("an answer");
     let mut answer: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");

@@ -39,12 +39,16 @@ impl Server {
     }
 
     pub(crate) async fn with(toy: Toy, patience: Patience) -> Self {
+        Self::at(Clock::system(), toy, patience).await
+    }
+
+    /// One whose time is told by `clock`.
+    pub(crate) async fn at(clock: Clock, toy: Toy, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let lifecycle = Lifecycle::default();
         let tasks = lifecycle.tasks().clone();
-        let state =
-            Public::new(toy, tasks.clone(), Clock::system(), Chance::system(), "https://tally.example");
+        let state = Public::new(toy, tasks.clone(), clock, Chance::system(), "https://tally.example");
         tasks.keep("public", serve(listener, public(state.with_patience(patience)), tasks.clone()));
         Self { address, lifecycle }
     }

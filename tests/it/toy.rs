@@ -1,7 +1,7 @@
 //! A small graph, for tests of what carries documents rather than of what answers them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_graphql::{
@@ -10,7 +10,7 @@ use async_graphql::{
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tally::http::{Answers, Asked, Sharing, Told};
 use tally::realtime::Keeps;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 #[derive(Clone)]
 pub(crate) struct Toy {
@@ -18,13 +18,19 @@ pub(crate) struct Toy {
     unready: Option<String>,
     /// How many results of `flood` were made so far.
     pub(crate) flooded: Arc<AtomicUsize>,
+    /// How many documents were executed so far.
+    pub(crate) executed: Arc<AtomicUsize>,
+    /// What `gated` waits for.
+    pub(crate) gate: Arc<Semaphore>,
+    /// How much anybody may have been told; none when answers depend on more than that.
+    pub(crate) told: Option<Arc<AtomicI64>>,
     news: Arc<News>,
 }
 
 /// What `news` and `gauge` tell.
 struct News {
     told: broadcast::Sender<i32>,
-    executed: AtomicUsize,
+    announced: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -39,12 +45,15 @@ impl Default for Name {
 impl Default for Toy {
     fn default() -> Self {
         let flooded = Arc::new(AtomicUsize::new(0));
-        let news = Arc::new(News { told: broadcast::Sender::new(64), executed: AtomicUsize::new(0) });
+        let news = Arc::new(News { told: broadcast::Sender::new(64), announced: AtomicUsize::new(0) });
+        let gate = Arc::new(Semaphore::new(0));
         let schema = Schema::build(Query, Mutation, Subscriptions)
             .disable_suggestions()
             .data(flooded.clone())
-            .data(news.clone());
-        Self { schema: schema.finish(), unready: None, flooded, news }
+            .data(gate.clone())
+            .data(news.clone())
+            .finish();
+        Self { schema, unready: None, flooded, executed: Arc::default(), gate, told: None, news }
     }
 }
 
@@ -73,8 +82,13 @@ impl Toy {
     }
 
     /// How often something was put into an answer.
-    pub(crate) fn executed(&self) -> usize {
-        self.news.executed.load(Ordering::Relaxed)
+    pub(crate) fn announced(&self) -> usize {
+        self.news.announced.load(Ordering::Relaxed)
+    }
+
+    /// One whose answers to nobody in particular are the same until somebody is told of something.
+    pub(crate) fn telling() -> Self {
+        Self { told: Some(Arc::default()), ..Self::default() }
     }
 
     pub(crate) fn unready(reason: &str) -> Self {
@@ -113,11 +127,16 @@ impl Answers for Toy {
     }
 
     async fn execute(&self, request: Request, requester: &Name) -> Response {
+        self.executed.fetch_add(1, Ordering::Relaxed);
         self.schema.execute(request.data(requester.clone())).await
     }
 
     fn is_anonymous(requester: &Name) -> bool {
         requester.0 == "nobody"
+    }
+
+    fn told(&self) -> Option<i64> {
+        self.told.as_ref().map(|told| told.load(Ordering::Relaxed))
     }
 
     fn sharing(&self, asked: &Asked) -> Sharing {
@@ -175,6 +194,11 @@ impl Query {
         milliseconds
     }
 
+    /// Waits until the gate opens.
+    async fn gated(&self, ctx: &Context<'_>) -> bool {
+        ctx.data_unchecked::<Arc<Semaphore>>().acquire().await.is_ok()
+    }
+
     async fn echo(&self, text: String) -> String {
         text
     }
@@ -221,7 +245,7 @@ impl Subscriptions {
         let news = ctx.data_unchecked::<Arc<News>>().clone();
         happens(ctx)
             .inspect(move |_| {
-                news.executed.fetch_add(1, Ordering::Relaxed);
+                news.announced.fetch_add(1, Ordering::Relaxed);
             })
             .boxed()
     }

@@ -30,7 +30,7 @@ pub(super) struct Definition<'a> {
 }
 
 /// Selections counted in three ways, what their arguments hold, and how deep they nest.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
     /// Each selection, as often as the rules walk it.
     pub(super) plain: u64,
