@@ -61,8 +61,8 @@ test-web: web
 test-rust: web $(TESTS_INSTALLED)
 	@script/with-postgres cargo test --locked
 
-# Each with a PostgreSQL of its own. ARGS: --quick to try it out, --only NAME,…, --rounds N.
-BENCHES := $(foreach name,fan_out queries presence,$(if $(shell grep '^name = "$(name)"' Cargo.toml),$(name)))
+# Each with a PostgreSQL of its own. ARGS for those that know them: --quick to try it out, --only NAME,…, --rounds N.
+BENCHES := fan_out queries presence
 
 bench: $(PEERS_INSTALLED)
 	@cargo bench --locked --features bench --no-run $(BENCHES:%=--bench %)

@@ -80,6 +80,8 @@ pub(crate) struct Crowd {
     alike: bool,
     sockets: Vec<Socket>,
     subscribed: usize,
+    /// How many sockets are closed.
+    gone: usize,
     reader: Reader,
     faults: Faults,
     sent: Vec<Instant>,
@@ -99,6 +101,7 @@ impl Crowd {
             alike,
             sockets: Vec::with_capacity(size),
             subscribed: 0,
+            gone: 0,
             reader: channels.reader(),
             faults: Faults::default(),
             sent: Vec::new(),
@@ -174,7 +177,7 @@ impl Crowd {
     /// Reads until everybody has been told the present size of its audience.
     pub(crate) fn listen_for(&mut self, due: u64) {
         let (mut heard, mut before) = (Instant::now(), self.arrived);
-        while self.arrived < due && heard.elapsed() < SILENCE {
+        while self.arrived < due && self.gone < self.sockets.len() && heard.elapsed() < SILENCE {
             self.turn(Duration::from_millis(100));
             if self.arrived > before {
                 (heard, before) = (Instant::now(), self.arrived);
@@ -291,7 +294,10 @@ impl Crowd {
         if self.sockets[number].stage == Stage::Closed {
             return;
         }
-        eprintln!("the server closed a socket: {why}");
+        self.gone += 1;
+        if self.gone == 1 {
+            eprintln!("the server closed a socket, perhaps the first of many: {why}");
+        }
         self.sockets[number].stage = Stage::Closed;
         self.sockets[number].stream = None;
     }

@@ -145,7 +145,8 @@ impl<'a> Phases<'a> {
     }
 
     fn median(&mut self, row: Row, of: &[Delivery], figure: impl Fn(&Delivery) -> f64) {
-        let values: Vec<f64> = of.iter().map(figure).collect();
+        // There is none when nothing has come.
+        let values: Vec<f64> = of.iter().map(figure).filter(|figure| figure.is_finite()).collect();
         if let Some(spread) = spread(&values) {
             self.add(row, spread.median);
         }

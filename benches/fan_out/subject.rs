@@ -114,16 +114,18 @@ impl Trigger {
         self.asked += 1;
     }
 
-    /// Waits until every question has had its answer, which is that all went well.
+    /// Waits until every question has had its answer; says so when one has none, for then its events are lost.
     pub(crate) fn check(&mut self) {
-        let (began, mut buffer) = (Instant::now(), [0; 4096]);
-        while String::from_utf8_lossy(&self.answers).matches("HTTP/1.1 204 ").count() < self.asked {
+        let (began, mut buffer, mut good) = (Instant::now(), [0; 4096], 0);
+        while good < self.asked && began.elapsed() < Duration::from_secs(10) {
             match self.stream.read(&mut buffer) {
                 Ok(length @ 1..) => self.answers.extend_from_slice(&buffer[..length]),
                 _ => std::thread::sleep(Duration::from_millis(1)),
             }
-            let answers = String::from_utf8_lossy(&self.answers);
-            assert!(began.elapsed() < Duration::from_secs(10), "answers: {answers}");
+            good = String::from_utf8_lossy(&self.answers).matches("HTTP/1.1 204 ").count();
+        }
+        if good < self.asked {
+            eprintln!("only {good} of {} times that events were asked for were answered", self.asked);
         }
     }
 }

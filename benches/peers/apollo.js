@@ -22,6 +22,8 @@ const schema = makeExecutableSchema({
 })
 const app = express()
 const httpServer = createServer(app)
+// The door for events must not be closed while nothing else gets its turn.
+httpServer.keepAliveTimeout = 0
 const wsServer = new WebSocketServer({ server: httpServer, path: '/graphql' })
 const serverCleanup = useServer({ schema }, wsServer)
 const server = new ApolloServer({

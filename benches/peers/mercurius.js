@@ -4,7 +4,8 @@ import mercurius from 'mercurius'
 
 import { address, emit, topic, typeDefs } from './events.js'
 
-const app = Fastify()
+// The door for events must not be closed while nothing else gets its turn.
+const app = Fastify({ keepAliveTimeout: 0 })
 app.register(mercurius, {
   schema: typeDefs,
   resolvers: {

@@ -21,6 +21,8 @@ const server = createServer((request, response) => {
   emit(request.url, (topic, payload) => pubSub.publish(topic, payload))
   response.writeHead(204).end()
 })
+// The door for events must not be closed while nothing else gets its turn.
+server.keepAliveTimeout = 0
 const webSockets = new WebSocketServer({ server, path: yoga.graphqlEndpoint })
 useServer(
   {

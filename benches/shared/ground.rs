@@ -24,7 +24,10 @@ impl Ground {
     /// The product, told to do `what`.
     pub(crate) fn tally(&self, what: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
-        command.args([what, "--database-url", &self.database, "--data-dir"]).arg(self.directory.path());
+        command
+            .arg(what)
+            .env("TALLY_DATABASE_URL", &self.database)
+            .env("TALLY_DATA_DIR", self.directory.path());
         command
     }
 
