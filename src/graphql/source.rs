@@ -16,7 +16,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use uuid::Uuid;
 
 use super::error::{self, Result};
-use super::{Graph, Requester};
+use super::{Graph, Requester, price};
 use crate::realtime::Keeps;
 
 /// How many events are answered together, with shared loads.
@@ -131,6 +131,9 @@ impl Course {
     async fn step(self) -> Option<(Vec<Told>, Self)> {
         match self {
             Self::Opening(asked) => {
+                if let Err(response) = Box::pin(asked.graph.price(asked.request(), &asked.text)).await {
+                    return Some((vec![Told { subject: None, response }], Self::Over));
+                }
                 let turn = Arc::new(Turn::Open(Mutex::default()));
                 let refused = Box::pin(asked.execute(Arc::clone(&turn))).await;
                 let Turn::Open(source) = &*turn else { return None };
@@ -169,13 +172,13 @@ impl Asked {
         }
     }
 
+    fn request(&self) -> Request {
+        price::enquiry(&self.document, self.name.as_deref(), &self.variables)
+    }
+
     async fn execute(&self, turn: Arc<Turn>) -> Option<Response> {
-        let mut request = Request::new(String::new()).variables(self.variables.clone()).data(turn);
-        request.operation_name.clone_from(&self.name);
-        request.set_parsed_query((*self.document).clone());
-        let request = self.graph.prepare(request, &self.requester);
+        let request = self.graph.prepare(self.request().data(turn), &self.requester);
         let mut response = self.graph.schema.execute_stream(request).next().await?;
-        response.extensions.remove("analyzer");
         response.errors.iter_mut().for_each(|error| error::name_field(error, &self.text));
         Some(response)
     }
