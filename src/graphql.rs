@@ -15,6 +15,7 @@ mod node;
 mod once;
 mod page;
 mod playback;
+mod price;
 mod scalar;
 pub mod scan;
 mod source;
@@ -27,9 +28,9 @@ mod viewer_count;
 use std::sync::Arc;
 
 use async_graphql::dataloader::DataLoader;
-use async_graphql::extensions::Analyzer;
 use async_graphql::{
-    MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError, Value,
+    MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError,
+    ValidationMode, Value,
 };
 use futures_util::stream::BoxStream;
 
@@ -81,7 +82,10 @@ struct Subscription(
 /// Everything that answers documents; cloned freely.
 #[derive(Clone)]
 pub struct Graph {
+    /// Executes what was validated.
     schema: Schema<Query, Mutation, Subscription>,
+    /// Validates.
+    pricing: Schema<Query, Mutation, Subscription>,
     parts: Arc<Parts>,
 }
 
@@ -95,13 +99,16 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .limit_depth(DEEPEST)
         .limit_complexity(DEAREST)
         .disable_suggestions()
-        .extension(Analyzer)
 }
 
 impl Graph {
     /// A graph over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { schema: builder().finish(), parts: Arc::new(parts) }
+        Self {
+            schema: builder().validation_mode(ValidationMode::Fast).finish(),
+            pricing: builder().extension(price::Pricing).finish(),
+            parts: Arc::new(parts),
+        }
     }
 
     /// Who holds a session's token; nobody in particular without one.
@@ -121,17 +128,34 @@ impl Graph {
     }
 
     /// Runs a query or a mutation. What goes wrong is in the response.
-    pub async fn execute(&self, request: Request, requester: &Requester) -> Response {
+    pub async fn execute(&self, mut request: Request, requester: &Requester) -> Response {
         let document = request.query.clone();
+        let (name, variables) = (request.operation_name.clone(), request.variables.clone());
+        let enquiry = match request.parsed_query() {
+            Ok(parsed) => price::enquiry(parsed, name.as_deref(), &variables),
+            Err(error) => return Response::from_errors(vec![error]),
+        };
+        let cost = match self.price(enquiry, &document).await {
+            Ok(cost) => cost,
+            Err(refused) => return refused,
+        };
         let loader = Arc::new(load::loader(self.parts.store.clone()));
         let mut response = self.schema.execute(self.prepare(request, requester, loader)).await;
         response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
-        if let Some(Value::Object(analysis)) = response.extensions.remove("analyzer")
-            && let Some(cost) = analysis.get("complexity")
-        {
-            response.extensions.insert("cost".to_owned(), cost.clone());
+        response.extension("cost", cost)
+    }
+
+    /// Validates a document with its variables, and says what it costs; `document` is its text.
+    ///
+    /// # Errors
+    /// The whole answer, when it is not valid.
+    async fn price(&self, enquiry: Request, document: &str) -> Result<Value, Response> {
+        let mut response = self.pricing.execute(enquiry).await;
+        if response.errors.is_empty() {
+            return Ok(response.data);
         }
-        response
+        response.errors.iter_mut().for_each(|error| error::name_field(error, document));
+        Err(response)
     }
 
     /// The number of the last event that anybody may have been told of. Whatever is read once this is known was

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::error::{self, Result};
 use super::load::{self, Loads};
-use super::{Graph, Requester};
+use super::{Graph, Requester, price};
 use crate::realtime::Keeps;
 
 /// How many events are answered together, with shared loads.
@@ -154,6 +154,7 @@ impl Course {
 impl Subscription {
     /// Its events, or why there are none.
     async fn open(&self) -> std::result::Result<Events, Response> {
+        self.graph.price(self.request(), &self.text).await?;
         let turn = Arc::new(Turn::Open(Mutex::default()));
         let loader = Arc::new(load::loader(self.graph.parts.store.clone()));
         let refused = self.execute(Arc::clone(&turn), loader).await;
@@ -181,14 +182,14 @@ impl Subscription {
         }
     }
 
-    async fn execute(&self, turn: Arc<Turn>, loader: Arc<DataLoader<Loads>>) -> Option<Response> {
+    fn request(&self) -> Request {
         let variables = serde_json::from_str(&self.variables).unwrap_or_default();
-        let mut request = Request::new(String::new()).variables(variables).data(turn);
-        request.operation_name.clone_from(&self.name);
-        request.set_parsed_query((*self.document).clone());
-        let request = self.graph.prepare(request, &self.requester, loader);
+        price::enquiry(&self.document, self.name.as_deref(), &variables)
+    }
+
+    async fn execute(&self, turn: Arc<Turn>, loader: Arc<DataLoader<Loads>>) -> Option<Response> {
+        let request = self.graph.prepare(self.request().data(turn), &self.requester, loader);
         let mut response = self.graph.schema.execute_stream(request).next().await?;
-        response.extensions.remove("analyzer");
         response.errors.iter_mut().for_each(|error| error::name_field(error, &self.text));
         Some(response)
     }
