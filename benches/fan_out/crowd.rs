@@ -14,8 +14,9 @@ use crate::frame::{self, Frame};
 use crate::message::{Faults, Reader, operation_id};
 use crate::poll::Poll;
 
-/// How many connect at a time: fewer than any server's queue holds.
-const CONNECTING: usize = 256;
+/// How many connect at a time: fewer than the shortest queue of a listener holds, which is 128. A connection that finds
+/// the queue full waits for a whole second.
+const CONNECTING: usize = 100;
 /// How many subscribers share an address: fewer than there are ports.
 const PER_ADDRESS: usize = 5_000;
 /// When nothing has come for so long, nothing more will. Node may think about a burst for half a minute first.
