@@ -179,7 +179,8 @@ struct RequestId(Arc<str>);
 
 impl RequestId {
     fn new(chance: &Chance) -> Self {
-        Self(chance.opaque_id().simple().to_string().into())
+        let mut text = [0; 32];
+        Self((&*chance.opaque_id().simple().encode_lower(&mut text)).into())
     }
 }
 
@@ -192,11 +193,11 @@ async fn around<G: Answers>(
     let RequestId(id) = RequestId::new(&public.chance);
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", id = &*id);
-    let path = request.uri().path().to_owned();
+    let uri = request.uri().clone();
     let answered =
         AssertUnwindSafe(tracing::Instrument::instrument(next.run(request), span)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
-        tracing::error!(id = &*id, path, "a request's handler panicked");
+        tracing::error!(id = &*id, path = uri.path(), "a request's handler panicked");
         let body = serde_json::json!({"errors": [{
             "message": "Something went wrong here.",
             "extensions": {"code": "INTERNAL", "requestId": &*id},
