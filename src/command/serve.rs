@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::api::{Api, Ground};
 use crate::ambient::{Chance, Clock};
@@ -11,6 +11,10 @@ use crate::config::{DatabaseUrl, Settings};
 use crate::http;
 use crate::lifecycle::{Failure, Tasks};
 use crate::store::Store;
+
+/// How many connections may wait to be accepted, if the system lets them: whoever finds no room tries again a second
+/// later, and when we come back from a restart everybody comes at once.
+const QUEUE: u32 = 4096;
 
 /// Starts the API: connects to the database, opens both listeners, hands the tasks over.
 ///
@@ -21,8 +25,8 @@ use crate::store::Store;
 pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<(), Failure> {
     let store = open_store(settings.database_url.as_ref()).await?;
     // Bound before anything begins: whoever finds a port taken has changed nothing.
-    let listen = bind("--listen", settings.listen).await?;
-    let internal = bind("--internal", settings.internal).await?;
+    let listen = bind("--listen", settings.listen)?;
+    let internal = bind("--internal", settings.internal)?;
     let reports = UdpSocket::bind(settings.internal).await;
     let reports = reports.map_err(|error| format!("--internal {} (UDP): {error}", settings.internal))?;
 
@@ -47,9 +51,14 @@ async fn open_store(url: Option<&DatabaseUrl>) -> Result<Store, Failure> {
     Ok(store)
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| format!("{flag} {address}: {error}; choose another one").into())
+fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    listen().map_err(|error| format!("{flag} {address}: {error}; choose another one").into())
 }
 
 async fn answer(listener: TcpListener, routes: axum::Router, tasks: Tasks) -> Result<(), Failure> {
