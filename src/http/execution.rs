@@ -130,6 +130,7 @@ async fn serve<G: Answers>(
     let mut first = true;
     loop {
         let told = tokio::select! {
+            biased;
             () = service.group.abandoned() => return,
             told = next(&mut responses, &line) => told,
         };

@@ -221,7 +221,8 @@ impl<O: Outlet> Groups<O> {
             sent += deliveries.filter(|delivery| *delivery == Delivery::Sent).count();
             yield_now().await;
         }
-        if sent == 0 {
+        // Whoever leaves last says so once: it may have been heard already.
+        if sent == 0 && !lock(&group.state).over {
             group.stirred.notified().await;
         }
     }

@@ -31,6 +31,7 @@ pub(crate) struct Toy {
 struct News {
     told: broadcast::Sender<i32>,
     announced: AtomicUsize,
+    floods: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -45,7 +46,11 @@ impl Default for Name {
 impl Default for Toy {
     fn default() -> Self {
         let flooded = Arc::new(AtomicUsize::new(0));
-        let news = Arc::new(News { told: broadcast::Sender::new(64), announced: AtomicUsize::new(0) });
+        let news = Arc::new(News {
+            told: broadcast::Sender::new(64),
+            announced: AtomicUsize::new(0),
+            floods: AtomicUsize::new(0),
+        });
         let gate = Arc::new(Semaphore::new(0));
         let schema = Schema::build(Query, Mutation, Subscriptions)
             .disable_suggestions()
@@ -79,6 +84,11 @@ impl Toy {
     /// How many executions wait for something to happen.
     pub(crate) fn listeners(&self) -> usize {
         self.news.told.receiver_count()
+    }
+
+    /// How many floods there are.
+    pub(crate) fn floods(&self) -> usize {
+        self.news.floods.load(Ordering::Relaxed)
     }
 
     /// How often something was put into an answer.
@@ -233,7 +243,9 @@ impl Subscriptions {
     async fn flood(&self, ctx: &Context<'_>, bytes: i32) -> BoxStream<'static, String> {
         let flooded = ctx.data_unchecked::<Arc<AtomicUsize>>().clone();
         let bytes = usize::try_from(bytes).unwrap_or(0);
+        let flood = Flood::of(ctx.data_unchecked());
         stream::repeat_with(move || {
+            let _runs = &flood;
             flooded.fetch_add(1, Ordering::Relaxed);
             "x".repeat(bytes)
         })
@@ -283,4 +295,20 @@ fn happens(ctx: &Context<'_>) -> impl Stream<Item = i32> + Send + use<> {
             }
         }
     })
+}
+
+/// A flood, for as long as it lasts.
+struct Flood(Arc<News>);
+
+impl Flood {
+    fn of(news: &Arc<News>) -> Self {
+        news.floods.fetch_add(1, Ordering::Relaxed);
+        Self(news.clone())
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.floods.fetch_sub(1, Ordering::Relaxed);
+    }
 }

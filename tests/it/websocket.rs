@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::nginx::eventually;
 use crate::support::Server;
 use crate::toy::Toy;
 
@@ -291,21 +292,21 @@ async fn a_busy_subscription_starves_neither_the_reading_half_nor_the_others() {
 #[tokio::test]
 async fn a_client_that_does_not_read_stops_its_streams_and_is_dropped() {
     let toy = Toy::default();
-    let flooded = toy.flooded.clone();
-    let server = Server::short_of_patience(toy).await;
+    let server = Server::short_of_patience(toy.clone()).await;
     let mut client = Client::ready(&server).await;
     client.subscribe("f", "subscription { flood(bytes: 100000) }").await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    let early = flooded.load(Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let late = flooded.load(Ordering::Relaxed);
-    assert!(late < 2_000, "{late} results of 100 kB were made for nobody");
-    assert!(late - early < 100, "the stream rests while nothing can be written: {early}, then {late}");
+    eventually("the flood begins", async || toy.floods() == 1).await;
+    eventually("it is given up", async || toy.floods() == 0).await;
+    let made = toy.flooded.load(Ordering::Relaxed);
+    assert!(
+        made < 2_000,
+        "{made} results of 100 kB were made for nobody: the stream rests while nobody reads"
+    );
     let mut read = 0;
     while let Some(Ok(_)) = client.0.next().await {
         read += 1;
     }
-    assert!(read <= late, "the rest never comes");
+    assert!(read <= made, "the rest never comes");
 }
 
 #[tokio::test]

@@ -227,6 +227,10 @@ impl<G: Answers> Connection<G> {
         if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
         }
+        // Before anything that may wait: it is how a client that never reads again comes to its end.
+        if state.phase == Phase::Gone {
+            return Poll::Ready(Err(()));
+        }
         while !state.outbox.is_empty() {
             match self.stream.poll_write_ready(cx) {
                 Poll::Pending if state.outbox.len() > DEAF => return Poll::Pending,
@@ -236,9 +240,6 @@ impl<G: Answers> Connection<G> {
                     state.outbox.flush(&self.stream, &self.public.sockets.backlog).map_err(drop)?;
                 }
             }
-        }
-        if state.phase == Phase::Gone {
-            return Poll::Ready(Err(()));
         }
         if state.outbox.is_empty() {
             state.ages.free();
