@@ -139,7 +139,7 @@ impl Graph {
             Ok(cost) => cost,
             Err(refused) => return refused,
         };
-        let loader = Arc::new(load::loader(self.parts.store.clone()));
+        let loader = load::loader(&self.parts.store);
         let mut response = self.schema.execute(self.prepare(request, requester, loader)).await;
         response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
         response.extension("cost", cost)

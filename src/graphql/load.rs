@@ -16,9 +16,10 @@ use crate::telemetry::Queries;
 /// The loader of all keys.
 pub(super) struct Loads(Store);
 
-/// A loader for one request.
-pub(super) fn loader(store: Store) -> DataLoader<Loads> {
-    DataLoader::new(Loads(store), Counted(TokioSpawner::current()), TokioTimer::default())
+/// A loader for one request, or for events that are answered together.
+pub(super) fn loader(store: &Store) -> Arc<DataLoader<Loads>> {
+    let spawner = Counted(TokioSpawner::current());
+    Arc::new(DataLoader::new(Loads(store.clone()), spawner, TokioTimer::default()))
 }
 
 /// Spawns what loads so that its queries count for the request that it loads for.

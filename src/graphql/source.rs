@@ -156,7 +156,7 @@ impl Subscription {
     async fn open(&self) -> std::result::Result<Events, Response> {
         self.graph.price(self.request(), &self.text).await?;
         let turn = Arc::new(Turn::Open(Mutex::default()));
-        let loader = Arc::new(load::loader(self.graph.parts.store.clone()));
+        let loader = load::loader(&self.graph.parts.store);
         let refused = self.execute(Arc::clone(&turn), loader).await;
         let Turn::Open(source) = &*turn else { return Err(refused.unwrap_or_default()) };
         let events = source.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -165,7 +165,7 @@ impl Subscription {
 
     /// How events look, in their order, with what they load loaded together.
     async fn tell(&self, events: Vec<Event>) -> Vec<Told> {
-        let loader = Arc::new(load::loader(self.graph.parts.store.clone()));
+        let loader = load::loader(&self.graph.parts.store);
         join_all(events.into_iter().map(|event| self.tell_one(event, Arc::clone(&loader)))).await
     }
 
