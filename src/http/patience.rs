@@ -15,6 +15,8 @@ pub struct Patience {
     pub ping: Duration,
     /// For one write on a WebSocket.
     pub write: Duration,
+    /// For the answer to our close of a WebSocket, from when it has been written.
+    pub goodbye: Duration,
 }
 
 impl Default for Patience {
@@ -26,6 +28,7 @@ impl Default for Patience {
             initialisation: seconds(10),
             ping: seconds(20),
             write: seconds(30),
+            goodbye: seconds(1),
         }
     }
 }

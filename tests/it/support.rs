@@ -33,8 +33,14 @@ impl Server {
 
     pub(crate) async fn short_of_patience(toy: Toy) -> Self {
         let short = Duration::from_millis(200);
-        let patience =
-            Patience { execution: short, body: short, initialisation: short, ping: short, write: short };
+        let patience = Patience {
+            execution: short,
+            body: short,
+            initialisation: short,
+            ping: short,
+            write: short,
+            goodbye: short,
+        };
         Self::with(toy, patience).await
     }
 

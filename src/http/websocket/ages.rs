@@ -7,8 +7,6 @@ use crate::http::Patience;
 
 /// After how many pings without a sign of life a client is gone.
 const SILENT_PINGS: u8 = 3;
-/// How long a client may take to answer a close.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// The number of a sweep.
 pub(super) type Beat = u32;
@@ -24,8 +22,8 @@ pub(super) struct Hour {
 impl Hour {
     /// How often connections are looked after: often enough for the shortest patience.
     pub(super) fn period(patience: &Patience) -> Duration {
-        let shortest =
-            patience.initialisation.min(patience.ping).min(patience.write).min(patience.body).min(CLOSING);
+        let Patience { initialisation, ping, write, body, goodbye, .. } = *patience;
+        let shortest = initialisation.min(ping).min(write).min(body).min(goodbye);
         (shortest / 8).max(Duration::from_millis(5))
     }
 
@@ -60,9 +58,11 @@ impl Ages {
         self.stuck.get_or_insert(now);
     }
 
-    /// The client has read everything.
-    pub(super) fn free(&mut self) {
-        self.stuck = None;
+    /// Nothing waits for the client any more. Only now can it have read our goodbye, if there was one.
+    pub(super) fn free(&mut self, now: Beat) {
+        if self.stuck.take().is_some() {
+            self.closing = self.closing.map(|_| now);
+        }
     }
 
     /// We have said goodbye.
@@ -77,7 +77,7 @@ impl Ages {
             |since: Option<Beat>, patience| since.is_some_and(|since| hour.has_passed_since(since, patience));
         for_too_long(self.stuck, hour.patience.write)
             || for_too_long(self.begun, hour.patience.body)
-            || for_too_long(self.closing, CLOSING)
+            || for_too_long(self.closing.filter(|_| self.stuck.is_none()), hour.patience.goodbye)
             || self.silent_pings >= SILENT_PINGS && hour.has_passed_since(self.pinged, hour.patience.ping)
     }
 

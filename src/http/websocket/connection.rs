@@ -242,7 +242,7 @@ impl<G: Answers> Connection<G> {
             }
         }
         if state.outbox.is_empty() {
-            state.ages.free();
+            state.ages.free(self.public.sockets.now());
             drop(state);
             self.unstick();
         }

@@ -79,9 +79,10 @@ impl<G: Answers> Reader<G> {
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let flushed = ready!(self.connection.poll_flush(cx));
+            let flushed = self.connection.poll_flush(cx);
+            // Before waiting for a client to read our goodbye: nothing runs for it any more.
             self.connection.release();
-            if flushed.is_err() {
+            if ready!(flushed).is_err() {
                 return Poll::Ready(());
             }
             self.poll_identifying(cx);
