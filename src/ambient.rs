@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 use uuid::Uuid;
@@ -64,6 +64,16 @@ impl Clock {
         let mut manual = manual.lock().unwrap_or_else(PoisonError::into_inner);
         manual.now += by;
         manual.elapsed += by;
+    }
+
+    /// Sets a manual clock's time of day forward or back, as whoever looks after the machine may do at any moment;
+    /// no time passes.
+    ///
+    /// # Panics
+    /// On the system's clock.
+    pub fn step(&self, by: TimeDelta) {
+        let Source::Manual(manual) = &self.0 else { panic!("only a manual clock can be stepped") };
+        manual.lock().unwrap_or_else(PoisonError::into_inner).now += by;
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Ingest {
     tasks: Tasks,
     crowd: Crowd,
     window: Duration,
+    /// How long a channel that was taken off the air refuses publishers.
+    hold: Duration,
 }
 
 /// What [`Ingest`] is built of.
@@ -114,8 +116,9 @@ impl Ingest {
     /// Puts the parts together; the sweeper is started apart.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
-        let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), &tasks);
-        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, window: reconnect_window }
+        let hold = reconnect_window.max(LEAST_HOLD);
+        let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), hold, &tasks);
+        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, window: reconnect_window, hold }
     }
 
     /// A publisher comes with a key.
@@ -223,8 +226,7 @@ impl Ingest {
     pub async fn end_stream(&self, channel: &Channel, reason: StopReason) -> Result<Option<Removed>> {
         self.save_counts(channel.loc).await?;
         let now = self.clock.now();
-        let held_until = now + self.window.max(LEAST_HOLD);
-        let removed = self.store.take_off_the_air(channel.id, reason, now, held_until).await?;
+        let removed = self.store.take_off_the_air(channel.id, reason, now, now + self.hold).await?;
         Ok(self.cut_off(removed))
     }
 

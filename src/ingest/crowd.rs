@@ -1,5 +1,7 @@
 //! Publishers who come at once begin together: whoever waits while a transaction is under way is in the next one.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -26,10 +28,10 @@ type Answer = Result<Result<(Loc, Began), Why>, StoreError>;
 pub(super) struct Crowd(mpsc::Sender<Waiting>);
 
 impl Crowd {
-    /// Opens the door.
-    pub(super) fn new(store: Store, clock: Clock, chance: Chance, tasks: &Tasks) -> Self {
+    /// Opens the door; a channel that was taken off the air is held off for `hold`.
+    pub(super) fn new(store: Store, clock: Clock, chance: Chance, hold: Duration, tasks: &Tasks) -> Self {
         let (sender, waiting) = mpsc::channel(MOST);
-        let usher = Usher { store, clock, chance };
+        let usher = Usher { store, clock, chance, hold };
         tasks.keep("publishers", usher.run(waiting, tasks.stopping().clone()));
         Self(sender)
     }
@@ -55,6 +57,7 @@ struct Usher {
     store: Store,
     clock: Clock,
     chance: Chance,
+    hold: Duration,
 }
 
 impl Usher {
@@ -103,6 +106,7 @@ impl Usher {
                             key_hash: key_hash.clone(),
                             now,
                             lease_until: now + LEASE,
+                            longest_hold: now + self.hold,
                         });
                         Ok(channel.loc)
                     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -14,17 +15,35 @@ use crate::store::{Connection, EndedStream, Publishing, Removed, StreamId, Strea
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// A sweep that comes later than this after the last good one has not listened to nginx in between, or could not
-/// write down what it heard; then leases are given anew before any is called over.
+/// write down what it heard; then deadlines are given anew before any is called over.
 const DEAF: Duration = Duration::from_secs(4);
+/// So far the time of day may stray from the time that passes, between two sweeps; beyond, somebody set the clock.
+const STEP: TimeDelta = TimeDelta::seconds(1);
 /// What is being sent is written down every so many rounds.
 const NOTED: u32 = 5;
 /// The one media node that this configuration knows.
 const NODE: &str = "local";
 
+/// When a good sweep was.
+#[derive(Clone, Copy)]
+struct Swept {
+    /// The time of day when it began, and the time that had passed by then.
+    began: (DateTime<Utc>, Duration),
+    ended: Duration,
+}
+
+impl Swept {
+    /// Whether the deadlines that are in the rows can be gone by.
+    fn was_all_right_until(&self, now: DateTime<Utc>, elapsed: Duration) -> bool {
+        let passed = TimeDelta::from_std(elapsed - self.began.1).unwrap_or(TimeDelta::MAX);
+        elapsed - self.ended <= DEAF && (now - self.began.0 - passed).abs() <= STEP
+    }
+}
+
 /// Sweeps on behalf of [`Ingest`]; made once a process.
 pub struct Sweeper {
     ingest: Ingest,
-    last: Option<Duration>,
+    last: Option<Swept>,
     rounds: u32,
     /// Publishers that nginx did not list the last time: one look may fall between accept and registration.
     missing: HashSet<(StreamId, Connection)>,
@@ -53,27 +72,29 @@ impl Sweeper {
     /// One round.
     ///
     /// # Errors
-    /// When the database fails; then leases are given anew in the next good round.
+    /// When the database fails; then deadlines are given anew in the next good round.
     pub async fn sweep(&mut self) -> Result<()> {
         let (clock, store) = (self.ingest.clock.clone(), self.ingest.store.clone());
-        let deaf = self.last.is_none_or(|last| clock.elapsed() - last > DEAF);
-        self.last = None;
-        if deaf {
-            store.extend_leases(clock.now() + LEASE).await?;
+        // One reading for the whole round: the clock may be set in the middle of it.
+        let (now, elapsed) = (clock.now(), clock.elapsed());
+        let all_right = self.last.take().is_some_and(|last| last.was_all_right_until(now, elapsed));
+        if !all_right {
+            // Nobody could come back while the door was closed either.
+            store.renew_deadlines(now + LEASE, now + self.ingest.window).await?;
         }
         self.reconcile().await?;
-        for overdue in store.overdue_streams(clock.now()).await? {
+        for overdue in store.overdue_streams(now).await? {
             match overdue.state {
                 StreamState::Live => {
                     tracing::info!(loc = %overdue.loc, "nothing was heard of a publisher for too long");
                     self.ingest.interrupt_silent(&overdue).await?;
                 }
                 _ => {
-                    self.ingest.end_overdue(&overdue, clock.now()).await?;
+                    self.ingest.end_overdue(&overdue, now).await?;
                 }
             }
         }
-        self.last = Some(clock.elapsed());
+        self.last = Some(Swept { began: (now, elapsed), ended: clock.elapsed() });
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub struct NewStream {
     pub now: DateTime<Utc>,
     /// Until when it counts as live without another word from nginx.
     pub lease_until: DateTime<Utc>,
+    /// No channel is held off for longer than until then: one that seems to be was by a clock that has been set back.
+    pub longest_hold: DateTime<Utc>,
 }
 
 /// The stream that a publisher is sending.
@@ -116,7 +118,7 @@ async fn begin(
     if key_hash.as_ref() != Some(&new.key_hash) {
         return Ok(Began::Closed);
     }
-    if channel.held_until.is_some_and(|until| until > new.now) {
+    if channel.held_until.is_some_and(|until| until > new.now && until <= new.longest_hold) {
         return Ok(Began::Held);
     }
     let publishing = |stream, protected| Publishing {

@@ -2,7 +2,9 @@
 //! follows from the comparison is in [`super::transitions`].
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::case_when;
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{channels, streams};
@@ -63,15 +65,22 @@ impl Store {
         Ok(rows.into_iter().map(Publishing::from).collect())
     }
 
-    /// Gives every live stream a lease until at least `until`: used when we were the ones who did not listen.
+    /// Gives every live stream a lease until `lease_until`, and every interrupted one a window until `window_until`,
+    /// whatever they had: used when we were the ones who did not listen, or when the clock by which they were given
+    /// is not the one that we go by now.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn extend_leases(&self, until: DateTime<Utc>) -> Result<usize> {
-        let short =
-            streams::table.filter(streams::state.eq(StreamState::Live)).filter(streams::deadline.lt(until));
-        let longer = diesel::update(short).set(streams::deadline.eq(until));
-        Ok(longer.execute(&mut self.connection().await?).await?)
+    pub async fn renew_deadlines(
+        &self,
+        lease_until: DateTime<Utc>,
+        window_until: DateTime<Utc>,
+    ) -> Result<usize> {
+        let [lease, window] =
+            [lease_until, window_until].map(|until| until.into_sql::<Nullable<Timestamptz>>());
+        let anew = case_when(streams::state.eq(StreamState::Live), lease).otherwise(window);
+        let renewed = diesel::update(on_the_air()).set(streams::deadline.eq(anew));
+        Ok(renewed.execute(&mut self.connection().await?).await?)
     }
 
     /// Notes which nginx worker carries a publisher, and what it says is being sent.

@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::channels::lock;
@@ -14,6 +15,12 @@ use super::publishing::{Connection, Publishing, publishing_on, publishing_over};
 use super::schema::{channels, streams};
 use super::streams::on_the_air;
 use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The later of the two.
+    fn greatest(a: Timestamptz, b: Timestamptz) -> Timestamptz;
+}
 
 /// A stream that has just ended.
 #[derive(Clone, Debug)]
@@ -208,11 +215,14 @@ async fn interrupt(
         .find(id)
         .filter(streams::state.eq(StreamState::Live))
         .filter(streams::node.eq(&publisher.node))
-        .filter(streams::connection.eq(publisher.number))
-        // Every word of a publisher puts its deadline off.
-        .filter(streams::deadline.le(unheard.unwrap_or(DateTime::<Utc>::MAX_UTC)));
+        .filter(streams::connection.eq(publisher.number));
     let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
-    if diesel::update(live).set(waiting).execute(connection).await? == 0 {
+    let mut interrupted = diesel::update(live).set(waiting).into_boxed();
+    if let Some(deadline) = unheard {
+        // Every word of a publisher gives it another deadline; an earlier one if the clock was set back.
+        interrupted = interrupted.filter(streams::deadline.eq(deadline));
+    }
+    if interrupted.execute(connection).await? == 0 {
         return Ok(false);
     }
     report(connection, id, EventKind::Interrupted, None, now).await?;
@@ -231,7 +241,8 @@ pub(super) async fn end_on_channel(
         .set((
             streams::state.eq(StreamState::Ended),
             streams::deadline.eq(None::<DateTime<Utc>>),
-            streams::ended_at.eq(now),
+            // Not before it began, should the clock have been set back since.
+            streams::ended_at.eq(greatest(now, streams::started_at).nullable()),
             streams::reason.eq(reason),
             streams::current_viewers.eq(0),
         ))

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -18,8 +19,8 @@ use tokio::runtime::Handle;
 
 use crate::site::{Actor, Site};
 
-const LEASE: u64 = 12;
-const WINDOW: u64 = 10;
+const LEASE: i64 = 12;
+const WINDOW: i64 = 10;
 
 /// Something that may happen. Publishers are told apart by their connection; each goes on with the key that was the
 /// channel's when it last took one.
@@ -33,7 +34,8 @@ enum Step {
     Regenerate,
     End,
     Delete,
-    Pass(u64),
+    Pass(i64),
+    SetClock(i64),
     Sweep,
 }
 
@@ -47,7 +49,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Rename),
         1 => Just(Step::Regenerate),
         2 => Just(Step::End),
-        6 => (1_u64..7).prop_map(Step::Pass),
+        6 => (1_i64..7).prop_map(Step::Pass),
+        1 => prop_oneof![Just(-3600), Just(3600)].prop_map(Step::SetClock),
         6 => Just(Step::Sweep),
     ];
     // A deleted channel is soon boring, so it comes late if it comes.
@@ -66,7 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct OnAir {
     publisher: usize,
     live: bool,
-    deadline: u64,
+    deadline: i64,
     media: i64,
     stalls: u32,
 }
@@ -74,10 +77,13 @@ struct OnAir {
 /// The rules, in a form that has no database.
 #[derive(Default)]
 struct Model {
-    now: u64,
-    swept: Option<u64>,
+    /// The time of day, and the time that has passed.
+    now: i64,
+    elapsed: i64,
+    /// Both at the last sweep.
+    swept: (i64, i64),
     on_air: Option<OnAir>,
-    held_until: u64,
+    held_until: i64,
     key: usize,
     deleted: bool,
     log: Vec<&'static str>,
@@ -92,7 +98,7 @@ impl Model {
         if !self.opens(key) {
             return Err(Why::Key);
         }
-        if self.held_until > self.now {
+        if (1..=WINDOW).contains(&(self.held_until - self.now)) {
             return Err(Why::Held);
         }
         let deadline = self.now + LEASE;
@@ -148,11 +154,11 @@ impl Model {
     }
 
     fn sweep(&mut self) {
-        let deaf = self.swept.is_none_or(|last| self.now - last > 4);
-        self.swept = Some(self.now);
+        let (told, passed) = (self.now - self.swept.0, self.elapsed - self.swept.1);
+        self.swept = (self.now, self.elapsed);
         let Some(there) = &mut self.on_air else { return };
-        if deaf && there.live {
-            there.deadline = there.deadline.max(self.now + LEASE);
+        if passed > 4 || told != passed {
+            there.deadline = self.now + if there.live { LEASE } else { WINDOW };
         }
         match there.deadline <= self.now {
             true if there.live => {
@@ -236,7 +242,12 @@ impl Case<'_> {
             }
             Step::Regenerate => {}
             Step::Pass(seconds) => {
-                self.site.clock.advance(Duration::from_secs(seconds));
+                self.site.clock.advance(Duration::from_secs(seconds.unsigned_abs()));
+                self.model.now += seconds;
+                self.model.elapsed += seconds;
+            }
+            Step::SetClock(seconds) => {
+                self.site.clock.step(TimeDelta::seconds(seconds));
                 self.model.now += seconds;
             }
             Step::Sweep => {
@@ -281,7 +292,7 @@ impl Case<'_> {
 async fn a_stream_lives_as_the_model_says_whatever_happens_in_whatever_order() {
     let mut site = Site::with(&["--nginx-control", "http://127.0.0.1:9"]).await;
     let owner = site.actor("mia", Role::Streamer).await;
-    let config = Config { cases: 48, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+    let config = Config { cases: 64, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
     let outcome = tokio::task::block_in_place(|| {
         let site = std::sync::Mutex::new(&mut site);
         TestRunner::new(config).run(&steps(), |steps| {
@@ -301,8 +312,7 @@ async fn run(site: &mut Site, owner: &Actor, steps: &[Step]) -> Result<(), TestC
     let start = site.store.log_end().await.expect("a log");
     site.sweeper.sweep().await.expect("swept");
     let keys = vec![channel["key"].as_str().expect("a key").to_owned()];
-    let model = Model { swept: Some(0), ..Model::default() };
-    let mut case = Case { site, owner, channel, model, keys, held: [0; 3], media: 0 };
+    let mut case = Case { site, owner, channel, model: Model::default(), keys, held: [0; 3], media: 0 };
     for step in steps {
         case.take(step).await?;
     }

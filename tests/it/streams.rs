@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tally::store::Role;
 
@@ -213,6 +214,48 @@ async fn after_we_were_away_leases_are_given_anew_before_any_is_called_over() {
     stage.site.sweeper.sweep().await.unwrap();
     stage.pass(12).await;
     assert_eq!(stage.log().await, ["started", "interrupted"], "but not without end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_forward_or_back_ends_nothing_and_keeps_nothing_waiting() {
+    for hour in [TimeDelta::hours(1), TimeDelta::hours(-1)] {
+        let mut stage = Stage::set().await;
+        stage.nginx.inside().is_away = true;
+        let publisher = stage.publisher(1);
+        publisher.publish(&stage.site).await;
+        stage.site.clock.step(hour);
+        stage.pass(5).await;
+        assert_eq!(publisher.update(&stage.site, 5000).await, 204);
+        publisher.done(&stage.site).await;
+        stage.site.clock.step(hour);
+        stage.pass(5).await;
+        assert_eq!(stage.state().await, "INTERRUPTED", "its window is open");
+        assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 302);
+        stage.site.clock.step(hour * -2);
+        stage.pass(12).await;
+        assert_eq!(stage.state().await, "LIVE", "a lease from now on");
+        stage.pass(1 + 10).await;
+        assert_eq!(stage.state().await, "OFF", "and no longer");
+        assert_eq!(
+            stage.log().await,
+            ["started", "interrupted", "resumed", "interrupted", "stopped: publisher_gone"]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_holds_nobody_off_and_ends_nothing_before_it_began() {
+    let stage = Stage::set().await;
+    stage.on_the_air(1).await;
+    stage.site.clock.step(TimeDelta::hours(-1));
+    let selection = "stream { startedAt endedAt }";
+    let ended = stage.change(&stage.owner, "endStream", "channelId", selection).await;
+    let stream = &ended["data"]["endStream"]["stream"];
+    assert_eq!(stream["endedAt"], stream["startedAt"], "{ended}");
+    stage.site.clock.advance(Duration::from_secs(9));
+    assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 403);
+    stage.site.clock.step(TimeDelta::hours(-1));
+    assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 302);
 }
 
 #[tokio::test(flavor = "multi_thread")]
