@@ -2,6 +2,7 @@
 
 pub mod api;
 mod demo;
+pub mod rotate;
 pub mod serve;
 pub mod sweep;
 pub mod up;
@@ -42,6 +43,8 @@ enum Command {
     Schema,
     /// Broadcasts a test picture with sound to the demo channel of the site that runs.
     Demo(demo::Demo),
+    /// Replaces the key that stream keys are sealed under, with the next start of the site.
+    RotateKey(rotate::RotateKey),
     /// Makes accounts and gives roles.
     #[command(subcommand)]
     User(user::Command),
@@ -97,6 +100,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate(place) => runtime()?.block_on(async { Ok(place.store()?.migrate().await?) }),
         Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
         Command::Demo(demo) => runtime()?.block_on(demo.broadcast()),
+        Command::RotateKey(rotate) => rotate.run(),
         Command::User(command) => runtime()?.block_on(command.run()),
     }
 }

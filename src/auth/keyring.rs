@@ -67,6 +67,8 @@ impl fmt::Debug for StreamKey {
 pub struct Keyring {
     lookup: [u8; 32],
     seal: [u8; 32],
+    /// What opens copies that were sealed under the server's key before this one.
+    seal_before: Option<[u8; 32]>,
     playback: [u8; 32],
     chance: Chance,
 }
@@ -80,9 +82,11 @@ impl Keyring {
     /// Derives the keys from the server's own.
     pub fn new(secrets: &Secrets, chance: Chance) -> Self {
         let derive = |purpose: &str| mac(secrets.key(), &[purpose.as_bytes()]);
+        let seal = "tally stream key seal 1";
         Self {
             lookup: derive("tally stream key lookup 1"),
-            seal: derive("tally stream key seal 1"),
+            seal: derive(seal),
+            seal_before: secrets.previous_key().map(|key| mac(key, &[seal.as_bytes()])),
             playback: derive("tally playback token 1"),
             chance,
         }
@@ -108,17 +112,36 @@ impl Keyring {
     /// # Errors
     /// When it was sealed under another key, or for another channel.
     pub fn open(&self, sealed: &[u8], channel: ChannelId) -> Result<StreamKey, NotSealedHere> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(NotSealedHere)?;
-        let payload = Payload { msg: sealed, aad: channel.0.as_bytes() };
-        let opened = XChaCha20Poly1305::new(&self.seal.into()).decrypt(&XNonce::from(*nonce), payload);
-        let text = String::from_utf8(opened.map_err(|_| NotSealedHere)?).map_err(|_| NotSealedHere)?;
-        text.parse().map_err(|_| NotSealedHere)
+        let opened = open(&self.seal, sealed, channel);
+        match (opened, &self.seal_before) {
+            (Err(NotSealedHere), Some(before)) => open(before, sealed, channel),
+            (opened, _) => opened,
+        }
+    }
+
+    /// A channel's stream key in the form in which it is kept now; `None` when it is in that form.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub fn reseal(&self, sealed: &[u8], channel: ChannelId) -> Result<Option<Sealed>, NotSealedHere> {
+        if open(&self.seal, sealed, channel).is_ok() {
+            return Ok(None);
+        }
+        Ok(Some(self.seal(&self.open(sealed, channel)?, channel)))
     }
 
     /// Signs the parts of a playback token.
     pub fn sign_playback(&self, parts: &[&[u8]]) -> [u8; 32] {
         mac(&self.playback, parts)
     }
+}
+
+fn open(seal: &[u8; 32], sealed: &[u8], channel: ChannelId) -> Result<StreamKey, NotSealedHere> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(NotSealedHere)?;
+    let payload = Payload { msg: sealed, aad: channel.0.as_bytes() };
+    let opened = XChaCha20Poly1305::new(seal.into()).decrypt(&XNonce::from(*nonce), payload);
+    let text = String::from_utf8(opened.map_err(|_| NotSealedHere)?).map_err(|_| NotSealedHere)?;
+    text.parse().map_err(|_| NotSealedHere)
 }
 
 /// HMAC-SHA256 over parts of fixed sizes, the last of which may vary.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -11,9 +11,16 @@ use subtle::ConstantTimeEq;
 
 use crate::ambient::Chance;
 
+/// The file of the server's key.
+const KEY: &str = "server.key";
+/// The file of the one before, while it is being replaced.
+const PREVIOUS: &str = "server.key.previous";
+
 /// What `DATA/secrets` holds.
 pub struct Secrets {
     key: [u8; 32],
+    /// The key before, as long as something may still be sealed under it.
+    previous: Option<[u8; 32]>,
     internal: String,
     nginx: PathBuf,
 }
@@ -38,27 +45,70 @@ impl Secrets {
             move |cause| SecretsError { path, cause }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed(&dir))?;
-        let key = dir.join("server.key");
+        let key = dir.join(KEY);
+        let previous = dir.join(PREVIOUS);
         let internal = dir.join("internal.secret");
         let nginx = dir.join("nginx.conf");
         let key =
             read_or_make(&key, || encode(chance)).and_then(|text| decode(&text)).map_err(failed(&key))?;
+        let previous = match fs::read_to_string(&previous) {
+            Ok(text) => Some(decode(text.trim()).map_err(failed(&previous))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&previous)(error)),
+        };
         let secret = read_or_make(&internal, || encode(chance)).map_err(failed(&internal))?;
         let include = format!("map $host $tally_secret {{ default \"{secret}\"; }}\n");
         if fs::read_to_string(&nginx).ok().as_deref() != Some(include.as_str()) {
             write_private(&nginx, &include).map_err(failed(&nginx))?;
         }
-        Ok(Self { key, internal: secret, nginx })
+        Ok(Self { key, previous, internal: secret, nginx })
     }
 
     /// The secrets of a test.
     pub fn of_test(key: [u8; 32], internal: &str) -> Self {
-        Self { key, internal: internal.to_owned(), nginx: PathBuf::new() }
+        Self { key, previous: None, internal: internal.to_owned(), nginx: PathBuf::new() }
     }
 
     /// The server's key, from which all others are derived.
     pub(super) fn key(&self) -> &[u8; 32] {
         &self.key
+    }
+
+    /// The server's key before this one, while it is being replaced.
+    pub(super) fn previous_key(&self) -> Option<&[u8; 32]> {
+        self.previous.as_ref()
+    }
+
+    /// Whether the server's key is being replaced: what was sealed under the one before is to be sealed anew.
+    pub fn is_rotating(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Gives the installation in `data_dir` another server's key, and keeps the one before until
+    /// [`Secrets::forget_previous`]. False, and nothing changes, when one is kept already.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn rotate(data_dir: &Path, chance: &Chance) -> Result<bool, SecretsError> {
+        let there = Self::open(data_dir, chance)?;
+        if there.is_rotating() {
+            return Ok(false);
+        }
+        let dir = data_dir.join("secrets");
+        // In this order: a crash in between leaves the same key in both.
+        for (name, text) in [(PREVIOUS, URL_SAFE_NO_PAD.encode(there.key)), (KEY, encode(chance))] {
+            let path = dir.join(name);
+            write_private(&path, &text).map_err(|cause| SecretsError { path, cause })?;
+        }
+        Ok(true)
+    }
+
+    /// Forgets the key before: nothing is sealed under it any more.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn forget_previous(&self) -> Result<(), SecretsError> {
+        remove(self.nginx.with_file_name(PREVIOUS))
     }
 
     /// The file that nginx's configuration includes: it sets `$tally_secret`.
@@ -98,12 +148,7 @@ impl Secrets {
     /// # Errors
     /// When it cannot be removed.
     pub fn forget_told(&self) -> Result<(), SecretsError> {
-        match fs::remove_file(self.untold()) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                Err(SecretsError { path: self.untold(), cause })
-            }
-            _ => Ok(()),
-        }
+        remove(self.untold())
     }
 
     fn untold(&self) -> PathBuf {
@@ -137,10 +182,22 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> io::Result<String
     }
 }
 
-/// Written aside and renamed, so that a crash leaves either the whole file or none.
+fn remove(path: PathBuf) -> Result<(), SecretsError> {
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(SecretsError { path, cause }),
+        _ => Ok(()),
+    }
+}
+
+/// Written aside and renamed, so that a crash leaves either the whole file or none. It is its directory's owner's,
+/// for root may be typing what an account of less power reads.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let owner = fs::metadata(path.parent().unwrap_or(path))?;
+    if file.metadata()?.uid() != owner.uid() {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(aside, path)

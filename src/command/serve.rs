@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::api::{Api, Ground};
+use super::rotate;
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Passwords, Secrets};
 use crate::config::{DatabaseUrl, Settings};
@@ -32,6 +33,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<(), Failure> {
 
     let chance = Chance::system();
     let secrets = Secrets::open(&settings.data_dir, &chance)?;
+    rotate::finish(&store, &secrets, &chance).await?;
     let passwords = Passwords::new(chance.clone())?;
     let ground = Ground { store, secrets, clock: Clock::system(), chance, passwords };
     let api = Api::new(settings, ground, tasks).await?;

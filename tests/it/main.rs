@@ -22,6 +22,7 @@ mod permissions;
 mod persisted;
 mod plans;
 mod presence;
+mod rotation;
 mod schema;
 mod shared;
 mod site;
