@@ -24,26 +24,26 @@ const NOTED: u32 = 5;
 /// The one media node that this configuration knows.
 const NODE: &str = "local";
 
-/// When a good sweep was.
+/// When a round began: the time of day, and the time that had passed.
 #[derive(Clone, Copy)]
-struct Swept {
-    /// The time of day when it began, and the time that had passed by then.
-    began: (DateTime<Utc>, Duration),
-    ended: Duration,
+struct Moment {
+    now: DateTime<Utc>,
+    elapsed: Duration,
 }
 
-impl Swept {
-    /// Whether the deadlines that are in the rows can be gone by.
-    fn was_all_right_until(&self, now: DateTime<Utc>, elapsed: Duration) -> bool {
-        let passed = TimeDelta::from_std(elapsed - self.began.1).unwrap_or(TimeDelta::MAX);
-        elapsed - self.ended <= DEAF && (now - self.began.0 - passed).abs() <= STEP
+impl Moment {
+    /// Whether deadlines from before a later moment hold at that moment.
+    fn leads_to(self, later: Self) -> bool {
+        let passed = later.elapsed - self.elapsed;
+        let strayed = later.now - self.now - TimeDelta::from_std(passed).unwrap_or(TimeDelta::MAX);
+        passed <= DEAF && strayed.abs() <= STEP
     }
 }
 
 /// Sweeps on behalf of [`Ingest`]; made once a process.
 pub struct Sweeper {
     ingest: Ingest,
-    last: Option<Swept>,
+    last: Option<Moment>,
     rounds: u32,
     /// Publishers that nginx did not list the last time: one look may fall between accept and registration.
     missing: HashSet<(StreamId, Connection)>,
@@ -75,10 +75,11 @@ impl Sweeper {
     /// When the database fails; then deadlines are given anew in the next good round.
     pub async fn sweep(&mut self) -> Result<()> {
         let (clock, store) = (self.ingest.clock.clone(), self.ingest.store.clone());
-        // One reading for the whole round: the clock may be set in the middle of it.
-        let (now, elapsed) = (clock.now(), clock.elapsed());
-        let all_right = self.last.take().is_some_and(|last| last.was_all_right_until(now, elapsed));
-        if !all_right {
+        // Whoever is late for this moment is late. What passes while the round is held up, nobody could have heard; and
+        // the clock may be set in the middle of it.
+        let begun = Moment { now: clock.now(), elapsed: clock.elapsed() };
+        let now = begun.now;
+        if !self.last.take().is_some_and(|last| last.leads_to(begun)) {
             // Nobody could come back while the door was closed either.
             store.renew_deadlines(now + LEASE, now + self.ingest.window).await?;
         }
@@ -94,7 +95,7 @@ impl Sweeper {
                 }
             }
         }
-        self.last = Some(Swept { began: (now, elapsed), ended: clock.elapsed() });
+        self.last = Some(begun);
         Ok(())
     }
 
