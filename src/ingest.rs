@@ -5,6 +5,7 @@
 mod callback;
 mod crowd;
 mod door;
+mod guesses;
 mod nginx;
 mod reconcile;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::crowd::Crowd;
+use self::guesses::Guesses;
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
@@ -46,6 +48,7 @@ pub struct Ingest {
     chance: Chance,
     tasks: Tasks,
     crowd: Crowd,
+    guesses: Guesses,
     window: Duration,
 }
 
@@ -115,7 +118,9 @@ impl Ingest {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
         let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), &tasks);
-        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, window: reconnect_window }
+        let guesses = Guesses::new(&clock, &chance);
+        let window = reconnect_window;
+        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, guesses, window }
     }
 
     /// A publisher comes with a key.

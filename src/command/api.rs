@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Keyring, Passwords, SESSION, Secrets};
+use crate::auth::{Guesses, Keyring, Passwords, SESSION, Secrets};
 use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
@@ -87,6 +87,7 @@ impl Api {
             presence: presence.clone(),
             keyring,
             passwords,
+            guesses: Guesses::new(&clock, &chance),
             playback,
             clock: clock.clone(),
             chance: chance.clone(),

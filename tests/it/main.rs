@@ -11,6 +11,7 @@ mod cost;
 mod docs;
 mod events;
 mod fan_out;
+mod guessing;
 mod hostile;
 mod http;
 mod layers;
