@@ -11,6 +11,7 @@ mod cost;
 mod docs;
 mod events;
 mod fan_out;
+mod frames;
 mod guessing;
 mod hostile;
 mod http;
