@@ -96,7 +96,9 @@ impl Api {
             sign_up: settings.sign_up,
             session: SESSION,
         });
-        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
+        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url())
+            .with_cors_origins(&settings.cors_origin)
+            .with_sockets_per_address(settings.sockets_per_address);
         let files = Files::new(settings.media_root());
         Ok(Self { ingest, presence, public: http::public(public), internal, store, secrets, clock, files })
     }

@@ -9,6 +9,7 @@ mod audits;
 mod channels;
 mod cost;
 mod docs;
+mod doors;
 mod events;
 mod fan_out;
 mod frames;

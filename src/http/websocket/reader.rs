@@ -12,11 +12,11 @@ use std::task::{Context, Poll, ready};
 use async_graphql::ServerError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::ages::Beat;
 use super::connection::Connection;
 use super::frame::{Frames, Incoming, Violation};
+use super::room::Room;
 use crate::http::operation::code;
 use crate::http::origin::Shown;
 use crate::http::protocol::{Close, Message, Step};
@@ -50,7 +50,7 @@ pub(super) struct Reader<G: Answers> {
     place: usize,
     /// When the last thing came that says nothing, and how many of them since that beat.
     idle: (Beat, u32),
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl<G: Answers> Drop for Reader<G> {
@@ -63,7 +63,7 @@ impl<G: Answers> Drop for Reader<G> {
 }
 
 impl<G: Answers> Reader<G> {
-    pub(super) fn new(connection: Arc<Connection<G>>, shown: Shown, room: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(connection: Arc<Connection<G>>, shown: Shown, room: Room) -> Self {
         let place = connection.public.sockets.enter(Arc::clone(&connection));
         Self {
             connection,
