@@ -66,6 +66,16 @@ pub struct Settings {
     #[arg(long, env = "TALLY_SIGN_UP", default_value = "open", value_name = "WHO")]
     pub sign_up: SignUp,
 
+    /// Which pages of other origins may use the API from a browser, with bearer tokens: for instance
+    /// https://app.example. Repeat it, or separate several by commas.
+    #[arg(long, env = "TALLY_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origin: Vec<Origin>,
+
+    /// How many WebSockets one address may have open, from 1 to 50000. A customer's share of IPv6, a /56, counts as one
+    /// address.
+    #[arg(long, env = "TALLY_SOCKETS_PER_ADDRESS", default_value = "12500", value_name = "NUMBER", value_parser = sockets)]
+    pub sockets_per_address: usize,
+
     /// What is logged, in the form of RUST_LOG.
     #[arg(long, env = "TALLY_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -100,6 +110,38 @@ pub enum SignUp {
     Open,
     /// Nobody: the operator makes accounts.
     Closed,
+}
+
+/// The origin of web pages as browsers say it: scheme, host, and the port unless it is the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// As browsers say it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let told = "write it like https://app.example or http://localhost:5173, without a path";
+        let text = text.trim().to_ascii_lowercase();
+        let (scheme, host) = text.split_once("://").ok_or(told)?;
+        let own_port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return Err(told),
+        };
+        let host = host.strip_suffix(own_port).unwrap_or(host);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        if host.is_empty() || !host.bytes().all(fits) {
+            return Err(told);
+        }
+        Ok(Self(format!("{scheme}://{host}")))
+    }
 }
 
 /// Where PostgreSQL is; it may hold a password, so it is never shown.
@@ -148,6 +190,11 @@ fn viewer_ttl(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_secs(3), Duration::from_secs(10 * 60))
 }
 
+fn sockets(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=50_000).contains(number));
+    number.ok_or_else(|| "it must be a number from 1 to 50000".to_owned())
+}
+
 fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).map_err(|_| "write it like 10s, 500ms or 5m".to_owned())?;
     if (least..=most).contains(&parsed) {
@@ -167,6 +214,32 @@ mod tests {
         assert_eq!(reconnect_window("0s"), Ok(Duration::ZERO));
         assert_eq!(reconnect_window("31m"), Err("it must be from 0s to 30m".to_owned()));
         assert_eq!(viewer_ttl("12"), Err("write it like 10s, 500ms or 5m".to_owned()));
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_says() {
+        let read = |text: &str| text.parse::<Origin>().ok().map(|it| it.0);
+        for (text, origin) in [
+            ("https://App.Example", "https://app.example"),
+            (" http://localhost:5173", "http://localhost:5173"),
+            ("https://app.example:443", "https://app.example"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(origin));
+        }
+        for wrong in [
+            "",
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://a/",
+            "https://*.a",
+            "ftp://a",
+            "https://a@b",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod assets;
 mod connections;
+mod cors;
 mod documents;
 mod execution;
 mod graphql;
@@ -38,6 +39,7 @@ pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
 use self::responses::Responses;
 use crate::ambient::{Chance, Clock};
+use crate::config::Origin;
 pub use crate::graphql::{Asked, Sharing, Told};
 use crate::graphql::{Graph, Requester};
 use crate::lifecycle::Tasks;
@@ -116,6 +118,7 @@ pub struct Public<G: Answers> {
     clock: Clock,
     chance: Chance,
     public_url: Arc<str>,
+    cors_origins: Vec<Origin>,
     patience: Patience,
     documents: Documents,
     responses: Arc<Responses>,
@@ -131,6 +134,7 @@ impl<G: Answers> Public<G> {
             clock,
             chance,
             public_url: public_url.into(),
+            cors_origins: Vec::new(),
             patience: Patience::default(),
             documents: Documents::default(),
             responses: Arc::default(),
@@ -143,6 +147,19 @@ impl<G: Answers> Public<G> {
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
     }
+
+    /// The same, whose answers pages of these origins may read as well.
+    #[must_use]
+    pub fn with_cors_origins(self, cors_origins: &[Origin]) -> Self {
+        Self { cors_origins: cors_origins.to_vec(), ..self }
+    }
+
+    /// The same, with so many places for the WebSockets of one address.
+    #[must_use]
+    pub fn with_sockets_per_address(self, most: usize) -> Self {
+        let sockets = self.sockets.with_places_for_one(most);
+        Self { sockets, ..self }
+    }
 }
 
 /// The public routes, with everything around them that every answer goes through; and a task that looks after the
@@ -150,8 +167,13 @@ impl<G: Answers> Public<G> {
 pub fn public<G: Answers>(state: Public<G>) -> Router {
     let state = Arc::new(state);
     state.tasks.keep("sockets", websocket::sweep(Arc::clone(&state)));
+    let door = any(graphql_door::<G>);
+    let door = match cors::layer(&state.cors_origins) {
+        Some(cors) => door.layer(cors),
+        None => door,
+    };
     Router::new()
-        .route("/graphql", any(graphql_door::<G>))
+        .route("/graphql", door)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz::<G>))
         .merge(assets::routes())

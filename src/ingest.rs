@@ -5,6 +5,7 @@
 mod callback;
 mod crowd;
 mod door;
+mod guesses;
 mod nginx;
 mod reconcile;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::crowd::Crowd;
+use self::guesses::Guesses;
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
@@ -46,6 +48,7 @@ pub struct Ingest {
     chance: Chance,
     tasks: Tasks,
     crowd: Crowd,
+    guesses: Guesses,
     window: Duration,
     /// How long a channel that was taken off the air refuses publishers.
     hold: Duration,
@@ -116,9 +119,10 @@ impl Ingest {
     /// Puts the parts together; the sweeper is started apart.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
-        let hold = reconnect_window.max(LEAST_HOLD);
+        let (window, hold) = (reconnect_window, reconnect_window.max(LEAST_HOLD));
         let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), hold, &tasks);
-        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, window: reconnect_window, hold }
+        let guesses = Guesses::new(&clock, &chance);
+        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, guesses, window, hold }
     }
 
     /// A publisher comes with a key.

@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Keyring, Passwords, SESSION, Secrets};
+use crate::auth::{Guesses, Keyring, Passwords, SESSION, Secrets};
 use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
@@ -87,6 +87,7 @@ impl Api {
             presence: presence.clone(),
             keyring,
             passwords,
+            guesses: Guesses::new(&clock, &chance),
             playback,
             clock: clock.clone(),
             chance: chance.clone(),
@@ -95,7 +96,9 @@ impl Api {
             sign_up: settings.sign_up,
             session: SESSION,
         });
-        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
+        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url())
+            .with_cors_origins(&settings.cors_origin)
+            .with_sockets_per_address(settings.sockets_per_address);
         let files = Files::new(settings.media_root());
         Ok(Self { ingest, presence, public: http::public(public), internal, store, secrets, clock, files })
     }

@@ -1,5 +1,6 @@
 //! What resolvers stand on: the parts of the product, shared, and the one who asks.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_graphql::Context;
@@ -7,7 +8,7 @@ use async_graphql::dataloader::DataLoader;
 
 use super::load::Loads;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Keyring, Passwords, SessionToken, Viewer};
+use crate::auth::{Guesses, Keyring, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
 use crate::media::PlaybackTokens;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub keyring: Keyring,
     /// Hashes.
     pub passwords: Passwords,
+    /// How often passwords may be guessed.
+    pub guesses: Guesses,
     /// Playback URLs.
     pub playback: PlaybackTokens,
     /// The time.
@@ -60,11 +63,13 @@ impl Requester {
     }
 }
 
-/// Two words for resolvers: the parts, and the viewer.
+/// A few words for resolvers: the parts, the viewer, where they are.
 pub(super) trait Ask {
     fn parts(&self) -> &Parts;
     fn requester(&self) -> &Requester;
     fn loader(&self) -> &DataLoader<Loads>;
+    /// Where the request or the socket comes from. Those of which nobody knows are all from one place.
+    fn address(&self) -> IpAddr;
 
     fn viewer(&self) -> &Viewer {
         &self.requester().viewer
@@ -82,5 +87,9 @@ impl Ask for Context<'_> {
 
     fn loader(&self) -> &DataLoader<Loads> {
         self.data_unchecked::<std::sync::Arc<DataLoader<Loads>>>()
+    }
+
+    fn address(&self) -> IpAddr {
+        self.data_opt().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into())
     }
 }

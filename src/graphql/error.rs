@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
-use crate::auth::{Denied, NotSealedHere, PasswordError};
+use crate::auth::{Denied, NotSealedHere, PasswordError, Wait};
 use crate::ingest::IngestError;
 use crate::realtime::LogError;
 use crate::store::StoreError;
@@ -26,6 +26,8 @@ pub(super) enum ApiError {
     BadInput { field: &'static str, why: String },
     /// Somebody else was first.
     Conflict { field: &'static str, why: String },
+    /// Too often; after so many seconds.
+    RateLimited { seconds: u64 },
     /// Not now: what we need is away.
     Unavailable,
     /// Our fault; the log knows more.
@@ -47,6 +49,9 @@ impl ApiError {
             Self::NotFound { what } => ("NOT_FOUND", format!("there is no such {what}")),
             Self::BadInput { field, why } => ("BAD_USER_INPUT", format!("{field}: {why}")),
             Self::Conflict { field, why } => ("CONFLICT", format!("{field}: {why}")),
+            Self::RateLimited { seconds } => {
+                ("RATE_LIMITED", format!("too many attempts; try again in {seconds} s"))
+            }
             Self::Unavailable => ("UNAVAILABLE", "the service cannot answer now; try again".to_owned()),
             Self::Internal => ("INTERNAL", "something went wrong here".to_owned()),
         }
@@ -60,6 +65,9 @@ impl From<ApiError> for Error {
             extensions.set("code", code);
             if let ApiError::BadInput { field, .. } | ApiError::Conflict { field, .. } = &error {
                 extensions.set("field", *field);
+            }
+            if let ApiError::RateLimited { seconds } = &error {
+                extensions.set("retryAfterSeconds", *seconds);
             }
         })
     }
@@ -115,8 +123,20 @@ impl From<LogError> for ApiError {
 
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
-        tracing::error!(%error, "a password could not be worked on");
-        Self::Internal
+        match error {
+            PasswordError::Crowded => Self::Unavailable,
+            PasswordError::Failed(_) => {
+                tracing::error!(%error, "a password could not be worked on");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<Wait> for ApiError {
+    fn from(Wait(wait): Wait) -> Self {
+        // Whoever waits for whole seconds has waited long enough.
+        Self::RateLimited { seconds: wait.as_millis().div_ceil(1000) as u64 }
     }
 }
 

@@ -156,7 +156,8 @@ pub(super) struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Makes an account with the role `VIEWER` and signs it in. `FORBIDDEN` where the operator makes the accounts.
+    /// Makes an account with the role `VIEWER` and signs it in. `FORBIDDEN` where the operator makes the accounts,
+    /// `RATE_LIMITED` when many were made from the same address.
     async fn sign_up(
         &self,
         ctx: &Context<'_>,
@@ -172,6 +173,7 @@ impl UserMutation {
             None => handle.clone(),
         };
         input::password("input.password", &input.password)?;
+        parts.guesses.sign_up(ctx.address())?;
         let password_hash = parts.passwords.hash(SecretString::from(input.password)).await?;
         let now = parts.clock.now();
         let new = NewUser {
@@ -191,19 +193,27 @@ impl UserMutation {
     }
 
     /// Opens a session. `UNAUTHENTICATED` when handle and password do not belong together; which of them is wrong
-    /// is not said.
+    /// is not said. `RATE_LIMITED` after 10 attempts for a handle in a minute, whether it is anybody's or not, and
+    /// after many that failed from the same address.
     async fn sign_in(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Who, with which password.")] input: SignInInput,
     ) -> Result<AuthPayload> {
-        let parts = ctx.parts();
+        let (parts, address) = (ctx.parts(), ctx.address());
+        parts.guesses.sign_in(&input.handle, address)?;
         let handle = input::known_handle(input.handle);
         let known = parts.store.user_with_password(&handle).await?;
         let (user, stored) = known.unzip();
-        let right = parts.passwords.verify(SecretString::from(input.password), stored).await?;
+        let turn = parts.passwords.turn().await?;
+        // Many may have come at once, and been wrong while this one waited for its turn.
+        let guess = parts.guesses.password(address)?;
+        let right = parts.passwords.verify(turn, SecretString::from(input.password), stored).await?;
         match user {
-            Some(user) if right => open_session(ctx, user).await,
+            Some(user) if right => {
+                guess.forgive();
+                open_session(ctx, user).await
+            }
             _ => Err(ApiError::Unauthenticated("handle and password do not belong together")),
         }
     }

@@ -21,9 +21,10 @@ use crate::lifecycle::{Failure, Tasks};
 /// The most connections that speak HTTP at a time; beyond, they wait to be accepted. WebSockets are counted by
 /// `websocket`.
 const MAX_CONNECTIONS: usize = 10_000;
-/// How long a request's head may take to arrive, and how long an idle connection is kept: longer than nginx keeps
-/// its idle connections, so that it never sends a request into one that is being closed.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a request's head may take to arrive, and how long an idle connection is kept. nginx lets go of its idle
+/// connections before (`keepalive_timeout` in its upstreams), so that it never sends a request into one that is being
+/// closed.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, which also bounds a query sent with GET.
 const MAX_HEAD: usize = 32 * 1024;
 /// How long to wait before accepting again when the system has no more file descriptors.
@@ -117,6 +118,18 @@ mod tests {
 
     use super::*;
     use crate::lifecycle::Lifecycle;
+
+    #[test]
+    fn nginx_lets_go_of_an_idle_connection_before_we_do() {
+        let nginx = include_str!("../../nginx/tally.conf");
+        let upstreams: Vec<&str> = nginx.split("\n    upstream ").skip(1).collect();
+        assert_eq!(upstreams.len(), 2);
+        for upstream in upstreams {
+            let kept = upstream.split("keepalive_timeout ").nth(1).and_then(|rest| rest.split(';').next());
+            let kept = humantime::parse_duration(kept.unwrap()).unwrap();
+            assert!(2 * kept <= HEAD_TIMEOUT, "{upstream}");
+        }
+    }
 
     #[tokio::test]
     async fn a_head_that_does_not_arrive_is_not_waited_for() {

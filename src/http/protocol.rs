@@ -42,6 +42,8 @@ pub(super) enum Close {
     TryAgainLater,
     /// The client does not read as fast as things happen.
     TooSlow,
+    /// Pings without end, or other frames that say nothing.
+    Flood,
     /// The bytes were not WebSocket's.
     NotWebSocket,
     /// A text was not UTF-8.
@@ -254,6 +256,7 @@ impl Close {
             Self::Restarting => (1012, "restarting"),
             Self::TryAgainLater => (1013, "Try again later"),
             Self::TooSlow => (1013, "Too slow: resume after the cursor of the last event received"),
+            Self::Flood => (1008, "Too many pings, pongs or empty fragments"),
             Self::NotWebSocket => (1002, "Not a WebSocket frame"),
             Self::NotUtf8 => (1007, "Not UTF-8"),
             Self::SubscriberExists(id) => {

@@ -11,6 +11,7 @@ mod connection;
 mod frame;
 mod outbox;
 mod reader;
+mod room;
 mod sockets;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::origin::{self, ClientAddress};
 use super::protocol::Close;
 use super::{Answers, Public, RequestId};
 use reader::Reader;
+use room::Full;
 
 pub(super) use connection::Connection;
 pub(super) use sockets::{Sockets, sweep};
@@ -55,13 +57,17 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
     let Some(key) = key(&request) else {
         return refused(StatusCode::BAD_REQUEST, "this is no request for a WebSocket of version 13");
     };
-    let Some(room) = public.sockets.admit() else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
-    };
     let accepted = offers(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut parts, _) = request.into_parts();
     let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(&mut parts, &()).await;
+    let room = match public.sockets.rooms.admit(address) {
+        Ok(room) => room,
+        Err(Full::Address) => {
+            return refused(StatusCode::TOO_MANY_REQUESTS, "too many connections from your address");
+        }
+        Err(Full::All) => return refused(StatusCode::SERVICE_UNAVAILABLE, "too many connections"),
+    };
     let id = parts.extensions.remove::<RequestId>().unwrap_or_else(|| RequestId::new(&public.chance));
     let tasks = public.tasks.clone();
     tasks.clone().pass("upgrade", async move {

@@ -4,6 +4,7 @@
 //! value of a field is nginx's and the only one that counts; bytes may be anything.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use percent_encoding::percent_decode;
 
@@ -12,6 +13,8 @@ use percent_encoding::percent_decode;
 pub struct Callback {
     /// The RTMP connection's number at that nginx.
     pub connection: i64,
+    /// Where the connection comes from.
+    pub address: Option<IpAddr>,
     /// The stream's name as the client gave it: for a publisher, its key.
     pub name: Vec<u8>,
     /// The application; empty for nginx's own relay.
@@ -28,11 +31,12 @@ pub(super) const LONGEST: usize = 16 * 1024;
 impl Callback {
     /// Reads a form; `None` when it has no `clientid`, so that it cannot be nginx's.
     pub fn parse(form: &[u8]) -> Option<Self> {
-        let number =
-            |field| first(form, field).and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok());
+        let word = |field| first(form, field).and_then(|value| String::from_utf8(value.into_owned()).ok());
+        let number = |field| word(field).and_then(|value| value.parse().ok());
         let bytes = |field| first(form, field).map(Cow::into_owned).unwrap_or_default();
         Some(Self {
             connection: number(b"clientid")?,
+            address: word(b"addr").and_then(|value| value.parse().ok()),
             name: bytes(b"name"),
             application: bytes(b"app"),
             call: bytes(b"call"),
@@ -58,9 +62,10 @@ mod tests {
     fn the_first_value_counts_whatever_the_publisher_appends() {
         let form =
             b"app=live&flashver=FMLE/3.0%20(x&swfurl=&tcurl=rtmp://h/live&pageurl=&addr=127.0.0.1&clientid=7\
-            &call=publish&name=k%41&type=live&name=evil&clientid=1&app=admin&call=update_publish";
+            &call=publish&name=k%41&type=live&name=evil&addr=192.0.2.1&clientid=1&app=admin&call=update_publish";
         let callback = Callback::parse(form).unwrap();
         assert_eq!(callback.connection, 7);
+        assert_eq!(callback.address, Some(IpAddr::from([127, 0, 0, 1])));
         assert_eq!(callback.name, b"kA");
         assert_eq!(callback.application, b"live");
         assert_eq!(callback.call, b"publish");

@@ -2,6 +2,8 @@
 //! understands. Only the first digit counts there, and anything but a redirect or a refusal to a publish would
 //! let the key into paths.
 
+use std::net::Ipv4Addr;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -11,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::callback::{Callback, LONGEST};
-use super::{Ingest, IngestError, Publish, Watching};
+use super::guesses::Shown;
+use super::{Ingest, IngestError, Publish, Watching, Why};
 use crate::store::Connection;
 
 /// The routes of nginx's callbacks.
@@ -38,13 +41,30 @@ async fn publish(State(ingest): State<Ingest>, headers: HeaderMap, form: Bytes) 
 
 async fn admit(ingest: &Ingest, headers: &HeaderMap, form: &[u8]) -> Response {
     let Some((connection, callback)) = read(headers, form) else { return REFUSE.into_response() };
-    match ingest.publish(connection, &callback.name).await {
-        Ok(Publish::As(name)) => (StatusCode::FOUND, [(LOCATION, name)]).into_response(),
-        Ok(Publish::Refused(why)) => {
+    let Callback { name, address, .. } = &callback;
+    let shown = Shown {
+        name,
+        hash: ingest.key_hash(name),
+        address: address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()).to_canonical(),
+    };
+    // Without a word: the log was told when it began.
+    if !ingest.guesses.may_try(&shown) {
+        return REFUSE.into_response();
+    }
+    let answer = match ingest.publish(connection, name).await {
+        Ok(answer) => answer,
+        Err(error) => return failed(&error),
+    };
+    match answer {
+        Publish::Refused(Why::Key) => ingest.guesses.was_wrong(&shown),
+        _ => ingest.guesses.was_right(shown),
+    }
+    match answer {
+        Publish::As(name) => (StatusCode::FOUND, [(LOCATION, name)]).into_response(),
+        Publish::Refused(why) => {
             tracing::info!(?why, "a publisher was refused");
             REFUSE.into_response()
         }
-        Err(error) => failed(&error),
     }
 }
 

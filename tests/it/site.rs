@@ -37,7 +37,7 @@ pub(crate) struct Site {
     pub(crate) client: reqwest::Client,
     pub(crate) lifecycle: Lifecycle,
     chance: Chance,
-    passwords: Passwords,
+    pub(crate) passwords: Passwords,
     _data: tempfile::TempDir,
 }
 

@@ -50,12 +50,21 @@ impl Server {
 
     /// One whose time is told by `clock`.
     pub(crate) async fn at(clock: Clock, toy: Toy, patience: Patience) -> Self {
+        Self::made(clock, toy, |public| public.with_patience(patience)).await
+    }
+
+    /// One with other settings.
+    pub(crate) async fn told(otherwise: impl FnOnce(Public<Toy>) -> Public<Toy>) -> Self {
+        Self::made(Clock::system(), Toy::default(), otherwise).await
+    }
+
+    async fn made(clock: Clock, toy: Toy, otherwise: impl FnOnce(Public<Toy>) -> Public<Toy>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let lifecycle = Lifecycle::default();
         let tasks = lifecycle.tasks().clone();
         let state = Public::new(toy, tasks.clone(), clock, Chance::system(), "https://tally.example");
-        tasks.keep("public", serve(listener, public(state.with_patience(patience)), tasks.clone()));
+        tasks.keep("public", serve(listener, public(otherwise(state)), tasks.clone()));
         Self { address, lifecycle }
     }
 

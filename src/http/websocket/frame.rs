@@ -24,6 +24,8 @@ pub(super) enum Incoming<'a> {
     Ping(&'a [u8]),
     /// A sign of life.
     Pong,
+    /// A fragment without bytes, behind which the message goes on.
+    Nothing,
     /// The client closes.
     Close,
 }
@@ -57,6 +59,11 @@ impl Frames {
     /// How many bytes wait for the rest of their message.
     pub(super) fn held(&self) -> usize {
         self.begun.len() + self.message.as_ref().map_or(0, |message| message.bytes.len())
+    }
+
+    /// Whether a message has begun and has not come to its end, which it may have without a single byte.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.begun.is_empty() || self.message.is_some()
     }
 
     /// Takes bytes as they arrive, which it unmasks where they lie, and passes on each message that they complete,
@@ -143,6 +150,7 @@ impl Frames {
                 message.bytes.extend_from_slice(payload);
                 match self.message.take_if(|_| header.is_final) {
                     Some(message) => Ok(take(whole(message.is_text, &message.bytes)?)),
+                    None if payload.is_empty() => Ok(take(Incoming::Nothing)),
                     None => Ok(ControlFlow::Continue(())),
                 }
             }
@@ -246,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_empty_fragments_has_begun() {
+        let mut frames = Frames::default();
+        let more = OpCode::Data(Data::Continue);
+        let bytes =
+            [sent(OpCode::Data(Data::Text), false, b""), sent(more, false, b""), sent(more, false, b"")];
+        assert_eq!(heard(&mut frames, bytes.concat()).unwrap(), ["Nothing", "Nothing", "Nothing"]);
+        assert!(frames.is_incomplete() && frames.held() == 0);
+        assert_eq!(heard(&mut frames, sent(more, true, b"hi")).unwrap(), [r#"Text("hi")"#]);
+        assert!(!frames.is_incomplete());
+    }
+
+    /// A text with one of the bits that nobody has given a meaning.
+    fn reserved(bit: u8) -> Vec<u8> {
+        let mut bytes = sent(OpCode::Data(Data::Text), true, b"hello");
+        bytes[0] |= bit;
+        bytes
+    }
+
+    #[test]
     fn each_breach_is_told_apart() {
         let text = OpCode::Data(Data::Text);
         let mut unmasked = Vec::new();
@@ -257,7 +284,15 @@ mod tests {
             (sent(OpCode::Control(Control::Ping), false, b""), Violation::Protocol),
             (sent(OpCode::Control(Control::Ping), true, &[0; 126]), Violation::Protocol),
             (sent(OpCode::Data(Data::Reserved(3)), true, b""), Violation::Protocol),
+            (sent(OpCode::Control(Control::Reserved(11)), true, b""), Violation::Protocol),
+            (reserved(0x40), Violation::Protocol),
+            (reserved(0x20), Violation::Protocol),
+            (reserved(0x10), Violation::Protocol),
             (sent(text, true, &[0xff]), Violation::Encoding),
+            (
+                [sent(text, false, &[0xe2, 0x82]), sent(OpCode::Data(Data::Continue), true, b"?")].concat(),
+                Violation::Encoding,
+            ),
             (sent(text, true, &[b' '; LARGEST + 1]), Violation::TooBig),
             (
                 [sent(text, false, &[b' '; LARGEST]), sent(OpCode::Data(Data::Continue), true, b"?")]

@@ -12,10 +12,11 @@ use std::task::{Context, Poll, ready};
 use async_graphql::ServerError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::ages::Beat;
 use super::connection::Connection;
 use super::frame::{Frames, Incoming, Violation};
+use super::room::Room;
 use crate::http::operation::code;
 use crate::http::origin::Shown;
 use crate::http::protocol::{Close, Message, Step};
@@ -25,6 +26,11 @@ use crate::http::{Answers, execution};
 const MAX_MESSAGE: usize = 256 * 1024;
 /// How much is read at a time.
 const GULP: usize = 16 * 1024;
+/// How often is read before others have their turn.
+const GULPS: usize = 4;
+/// The most frames and messages that say nothing between two beats, of which there are eight a second: pings, pongs and
+/// fragments without bytes. Clients send one in some seconds.
+const MOST_IDLE: u32 = 1000;
 
 thread_local! {
     /// Whatever a client sends is read into here.
@@ -42,7 +48,9 @@ pub(super) struct Reader<G: Answers> {
     identifying: Option<BoxFuture<'static, Identified<G>>>,
     requester: Option<Arc<G::Requester>>,
     place: usize,
-    _room: OwnedSemaphorePermit,
+    /// When the last thing came that says nothing, and how many of them since that beat.
+    idle: (Beat, u32),
+    _room: Room,
 }
 
 impl<G: Answers> Drop for Reader<G> {
@@ -55,7 +63,7 @@ impl<G: Answers> Drop for Reader<G> {
 }
 
 impl<G: Answers> Reader<G> {
-    pub(super) fn new(connection: Arc<Connection<G>>, shown: Shown, room: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(connection: Arc<Connection<G>>, shown: Shown, room: Room) -> Self {
         let place = connection.public.sockets.enter(Arc::clone(&connection));
         Self {
             connection,
@@ -64,6 +72,7 @@ impl<G: Answers> Reader<G> {
             identifying: None,
             requester: None,
             place,
+            idle: (0, 0),
             _room: room,
         }
     }
@@ -78,7 +87,7 @@ impl<G: Answers> Reader<G> {
 
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        for _ in 0..GULPS {
             let flushed = self.connection.poll_flush(cx);
             // Before waiting for a client to read our goodbye: nothing runs for it any more.
             self.connection.release();
@@ -91,6 +100,9 @@ impl<G: Answers> Reader<G> {
                 _ => return Poll::Ready(()),
             }
         }
+        // However much this client has to say.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads once what is there; false when the client has gone.
@@ -109,7 +121,7 @@ impl<G: Answers> Reader<G> {
         let mut frames = std::mem::take(&mut self.frames);
         let before = frames.held();
         let fed = frames.feed(bytes, MAX_MESSAGE, &mut |incoming| self.hear(incoming));
-        self.connection.heard(frames.held() > 0);
+        self.connection.heard(frames.is_incomplete());
         let counted = self.connection.public.sockets.begun.exchange(before, frames.held());
         self.frames = frames;
         match fed {
@@ -129,15 +141,29 @@ impl<G: Answers> Reader<G> {
                 return ControlFlow::Break(());
             }
             _ if !self.connection.is_open() => {}
+            Incoming::Ping(_) | Incoming::Pong | Incoming::Nothing if self.is_flooded() => {
+                self.connection.close(&Close::Flood);
+            }
             Incoming::Text(text) => match Message::read(text) {
+                Some(Message::Ping(_) | Message::Pong) if self.is_flooded() => {
+                    self.connection.close(&Close::Flood);
+                }
                 Some(message) => self.act(message),
                 None => self.connection.close(&Close::BadRequest),
             },
             Incoming::Binary => self.connection.close(&Close::BadRequest),
             Incoming::Ping(bytes) => self.connection.pong(bytes),
-            Incoming::Pong => {}
+            Incoming::Pong | Incoming::Nothing => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// Counts what says nothing; whether there was too much of it.
+    fn is_flooded(&mut self) -> bool {
+        let (beat, now) = (self.idle.0, self.connection.public.sockets.now());
+        let before = if beat == now { self.idle.1 } else { 0 };
+        self.idle = (now, before + 1);
+        before >= MOST_IDLE
     }
 
     fn act(&mut self, message: Message) {

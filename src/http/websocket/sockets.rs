@@ -1,23 +1,21 @@
-//! All WebSockets of this process: how many there may be, the groups that their subscriptions are in, and the sweep
-//! that looks after them.
+//! All WebSockets of this process: the places for them, the groups that their subscriptions are in, and the sweep that
+//! looks after them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ages::{Beat, Hour};
 use super::connection::Connection;
 use super::outbox::Backlog;
+use super::room::Rooms;
 use crate::http::protocol::Close;
 use crate::http::{Answers, Public};
 use crate::lifecycle::Failure;
 use crate::realtime::Groups;
 
-/// The most sockets of this process.
-const MAX_SOCKETS: usize = 50_000;
 /// How many connections are looked after before others have their turn.
 const TURN: usize = 256;
 
@@ -30,8 +28,8 @@ pub(in crate::http) struct Sockets<G: Answers> {
     pub(super) begun: Backlog,
     /// Whoever is nobody in particular.
     pub(super) nobody: Arc<G::Requester>,
+    pub(super) rooms: Rooms,
     all: Mutex<Slab<Arc<Connection<G>>>>,
-    free: Arc<Semaphore>,
     beat: AtomicU32,
 }
 
@@ -42,17 +40,17 @@ impl<G: Answers> Default for Sockets<G> {
             backlog: Backlog::default(),
             begun: Backlog::default(),
             nobody: Arc::default(),
+            rooms: Rooms::default(),
             all: Mutex::default(),
-            free: Arc::new(Semaphore::new(MAX_SOCKETS)),
             beat: AtomicU32::new(0),
         }
     }
 }
 
 impl<G: Answers> Sockets<G> {
-    /// Room for one more; None when there is none.
-    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
+    /// With so many places for one address.
+    pub(in crate::http) fn with_places_for_one(self, most: usize) -> Self {
+        Self { rooms: Rooms::new(most), ..self }
     }
 
     pub(super) fn now(&self) -> Beat {
