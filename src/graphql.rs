@@ -35,6 +35,7 @@ use async_graphql::{
 use futures_util::stream::BoxStream;
 
 use crate::auth::{SessionToken, Viewer};
+use crate::store::StoreError;
 use error::ApiError;
 use load::Loads;
 
@@ -125,6 +126,23 @@ impl Graph {
             Some(signed_in) => Ok(Requester { viewer: Viewer::User(signed_in.user), token: Some(token) }),
             None => Err(refused()),
         }
+    }
+
+    /// Which of these are no longer who they were when they were found out: their session is over, or their role is
+    /// another one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn outdated(&self, requesters: &[Arc<Requester>]) -> Result<Vec<bool>, StoreError> {
+        let hash = |it: &Arc<Requester>| it.token.as_ref().map(SessionToken::hash);
+        let hashes: Vec<Option<[u8; 32]>> = requesters.iter().map(hash).collect();
+        let mut asked: Vec<[u8; 32]> = hashes.iter().copied().flatten().collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let held = self.parts.store.sessions_that_hold(&asked, self.parts.clock.now()).await?;
+        let now = |hash: &Option<[u8; 32]>| hash.as_ref().and_then(|hash| held.get(hash.as_slice()).copied());
+        let then = requesters.iter().map(|it| it.viewer.role());
+        Ok(then.zip(&hashes).map(|(then, hash)| then != now(hash)).collect())
     }
 
     /// Runs a query or a mutation. What goes wrong is in the response.

@@ -58,6 +58,11 @@ pub trait Answers: Clone + Send + Sync + 'static {
         token: Option<&str>,
     ) -> impl Future<Output = Result<Self::Requester, ServerError>> + Send;
 
+    /// Which of these, who were somebody in particular when they were found out, are that no longer, or may more or
+    /// less than then; None when nobody can tell at present.
+    fn outdated(&self, requesters: &[Arc<Self::Requester>])
+    -> impl Future<Output = Option<Vec<bool>>> + Send;
+
     /// Runs a query or a mutation.
     fn execute(
         &self,
@@ -88,6 +93,13 @@ impl Answers for Graph {
 
     async fn requester(&self, token: Option<&str>) -> Result<Requester, ServerError> {
         Self::requester(self, token).await
+    }
+
+    async fn outdated(&self, requesters: &[Arc<Requester>]) -> Option<Vec<bool>> {
+        let outdated = Self::outdated(self, requesters).await;
+        outdated
+            .inspect_err(|error| tracing::warn!(%error, "open sockets' sessions cannot be looked up"))
+            .ok()
     }
 
     async fn execute(&self, request: Document, requester: &Requester) -> Answered {
@@ -162,11 +174,12 @@ impl<G: Answers> Public<G> {
     }
 }
 
-/// The public routes, with everything around them that every answer goes through; and a task that looks after the
-/// WebSockets.
+/// The public routes, with everything around them that every answer goes through; and tasks that look after the
+/// WebSockets and after what those who opened them may do.
 pub fn public<G: Answers>(state: Public<G>) -> Router {
     let state = Arc::new(state);
     state.tasks.keep("sockets", websocket::sweep(Arc::clone(&state)));
+    state.tasks.keep("rights", websocket::review(Arc::clone(&state)));
     let door = any(graphql_door::<G>);
     let door = match cors::layer(&state.cors_origins) {
         Some(cors) => door.layer(cors),

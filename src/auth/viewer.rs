@@ -81,7 +81,8 @@ impl Viewer {
         self.user().map(|user| user.id)
     }
 
-    fn role(&self) -> Option<Role> {
+    /// What they are to this site.
+    pub fn role(&self) -> Option<Role> {
         self.user().map(|user| user.role)
     }
 }

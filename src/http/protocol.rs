@@ -26,6 +26,8 @@ pub(super) enum Close {
     Unauthorized,
     /// The token is not good, or the cookie's request is not from this site.
     Forbidden,
+    /// The session of whoever opened it is over, or they may more or less than when they did.
+    RightsChanged,
     /// The client wants no protocol that this server speaks.
     SubprotocolNotAcceptable,
     /// No `connection_init` in time.
@@ -249,6 +251,7 @@ impl Close {
             Self::BadRequest => (4400, "Invalid message"),
             Self::Unauthorized => (4401, "Unauthorized"),
             Self::Forbidden => (4403, "Forbidden"),
+            Self::RightsChanged => (4403, "Forbidden: the session is over or its rights have changed"),
             Self::SubprotocolNotAcceptable => (4406, "Subprotocol not acceptable"),
             Self::InitialisationTimeout => (4408, "Connection initialisation timeout"),
             Self::TooManyInitialisations => (4429, "Too many initialisation requests"),

@@ -11,6 +11,7 @@ mod connection;
 mod frame;
 mod outbox;
 mod reader;
+mod rights;
 mod room;
 mod sockets;
 
@@ -31,6 +32,7 @@ use reader::Reader;
 use room::Full;
 
 pub(super) use connection::Connection;
+pub(super) use rights::review;
 pub(super) use sockets::{Sockets, sweep};
 
 /// The protocol's name in the upgrade.

@@ -1,11 +1,11 @@
-//! Users and their sessions.
+//! Users: made, found, given passwords and roles. Their sessions are in [`super::sessions`].
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use diesel_async::RunQueryDsl;
 
-use super::schema::{sessions, users};
+use super::schema::users;
 use super::{Result, Role, Store, UserId};
 
 /// Somebody with an account.
@@ -64,15 +64,6 @@ impl<T> Created<T> {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// A session that holds, and whose it is.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// Who.
-    pub user: User,
-    /// Until when.
-    pub expires_at: DateTime<Utc>,
 }
 
 impl Store {
@@ -138,60 +129,5 @@ impl Store {
             .get_result(&mut self.connection().await?)
             .await;
         Ok(changed.optional()?)
-    }
-
-    /// Opens a session, and forgets those of the same user that have expired.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn create_session(
-        &self,
-        token_hash: &[u8],
-        user: UserId,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<()> {
-        let mut connection = self.connection().await?;
-        diesel::delete(
-            sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.le(now)),
-        )
-        .execute(&mut connection)
-        .await?;
-        diesel::insert_into(sessions::table)
-            .values((
-                sessions::token_hash.eq(token_hash),
-                sessions::user_id.eq(user),
-                sessions::created_at.eq(now),
-                sessions::expires_at.eq(expires_at),
-            ))
-            .execute(&mut connection)
-            .await?;
-        Ok(())
-    }
-
-    /// Whose session that is, if it has not expired.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn session(&self, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<SignedIn>> {
-        let found = sessions::table
-            .inner_join(users::table)
-            .filter(sessions::token_hash.eq(token_hash))
-            .filter(sessions::expires_at.gt(now))
-            .select((User::as_select(), sessions::expires_at))
-            .first::<(User, DateTime<Utc>)>(&mut self.connection().await?)
-            .await
-            .optional()?;
-        Ok(found.map(|(user, expires_at)| SignedIn { user, expires_at }))
-    }
-
-    /// Ends a session; false when there was none.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn delete_session(&self, token_hash: &[u8]) -> Result<bool> {
-        let gone =
-            diesel::delete(sessions::table.find(token_hash)).execute(&mut self.connection().await?).await?;
-        Ok(gone == 1)
     }
 }

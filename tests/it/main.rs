@@ -25,6 +25,7 @@ mod permissions;
 mod persisted;
 mod plans;
 mod presence;
+mod rights;
 mod rotation;
 mod schema;
 mod shared;

@@ -1,7 +1,7 @@
 //! A small graph, for tests of what carries documents rather than of what answers them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_graphql::{
@@ -24,6 +24,9 @@ pub(crate) struct Toy {
     pub(crate) gate: Arc<Semaphore>,
     /// How much anybody may have been told; none when answers depend on more than that.
     pub(crate) told: Option<Arc<AtomicI64>>,
+    /// Who is no longer what they were; none when nobody can tell.
+    pub(crate) outdated: Arc<Mutex<Option<&'static [&'static str]>>>,
+    reviews: Arc<AtomicUsize>,
     news: Arc<News>,
 }
 
@@ -58,7 +61,17 @@ impl Default for Toy {
             .data(gate.clone())
             .data(news.clone())
             .finish();
-        Self { schema, unready: None, flooded, executed: Arc::default(), gate, told: None, news }
+        Self {
+            schema,
+            unready: None,
+            flooded,
+            executed: Arc::default(),
+            gate,
+            told: None,
+            outdated: Arc::default(),
+            reviews: Arc::default(),
+            news,
+        }
     }
 }
 
@@ -94,6 +107,11 @@ impl Toy {
     /// How often something was put into an answer.
     pub(crate) fn announced(&self) -> usize {
         self.news.announced.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked who is no longer what they were.
+    pub(crate) fn reviews(&self) -> usize {
+        self.reviews.load(Ordering::Relaxed)
     }
 
     /// One whose answers to nobody in particular are the same until somebody is told of something.
@@ -134,6 +152,12 @@ impl Answers for Toy {
                 Err(ServerError { extensions: coded("UNAUTHENTICATED"), ..ServerError::new("who?", None) })
             }
         }
+    }
+
+    async fn outdated(&self, requesters: &[Arc<Name>]) -> Option<Vec<bool>> {
+        self.reviews.fetch_add(1, Ordering::Relaxed);
+        let outdated = (*self.outdated.lock().expect("nobody panicked"))?;
+        Some(requesters.iter().map(|name| outdated.contains(&name.0.as_str())).collect())
     }
 
     async fn execute(&self, request: Request, requester: &Name) -> Response {

@@ -193,9 +193,12 @@ impl<G: Answers> Reader<G> {
         self.identifying = None;
         match who {
             Ok(requester) => {
-                let nobody = || Arc::clone(&self.connection.public.sockets.nobody);
-                let is_nobody = G::is_anonymous(&requester);
-                self.requester = Some(if is_nobody { nobody() } else { Arc::new(requester) });
+                let sockets = &self.connection.public.sockets;
+                self.requester = Some(if G::is_anonymous(&requester) {
+                    Arc::clone(&sockets.nobody)
+                } else {
+                    sockets.rights.believe(self.place, requester)
+                });
                 self.connection.welcome();
             }
             Err(error) if code(&error) == Some("UNAUTHENTICATED") => self.connection.close(&Close::Forbidden),

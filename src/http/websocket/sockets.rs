@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ages::{Beat, Hour};
 use super::connection::Connection;
 use super::outbox::Backlog;
+use super::rights::Rights;
 use super::room::Rooms;
 use crate::http::protocol::Close;
 use crate::http::{Answers, Public};
@@ -28,6 +29,8 @@ pub(in crate::http) struct Sockets<G: Answers> {
     pub(super) begun: Backlog,
     /// Whoever is nobody in particular.
     pub(super) nobody: Arc<G::Requester>,
+    /// Whoever is somebody.
+    pub(super) rights: Rights<G::Requester>,
     pub(super) rooms: Rooms,
     all: Mutex<Slab<Arc<Connection<G>>>>,
     beat: AtomicU32,
@@ -40,6 +43,7 @@ impl<G: Answers> Default for Sockets<G> {
             backlog: Backlog::default(),
             begun: Backlog::default(),
             nobody: Arc::default(),
+            rights: Rights::default(),
             rooms: Rooms::default(),
             all: Mutex::default(),
             beat: AtomicU32::new(0),
@@ -65,7 +69,13 @@ impl<G: Answers> Sockets<G> {
 
     pub(super) fn leave(&self, place: usize) {
         metrics::gauge!("tally_sockets").decrement(1);
+        self.rights.forget(place);
         self.all().try_remove(place);
+    }
+
+    /// The connection at that place.
+    pub(super) fn at(&self, place: usize) -> Option<Arc<Connection<G>>> {
+        self.all().get(place).cloned()
     }
 
     fn all(&self) -> MutexGuard<'_, Slab<Arc<Connection<G>>>> {

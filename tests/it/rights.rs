@@ -1,0 +1,112 @@
+//! What somebody may no longer do ends within seconds: on the sockets that are open, wherever it was decided.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tally::store::Role;
+
+use crate::nginx::{Stage, eventually};
+use crate::site::{Actor, Site};
+use crate::socket::Socket;
+use crate::support::Server;
+use crate::toy::Toy;
+
+const SIGN_IN: &str = "mutation ($input: SignInInput!) { signIn(input: $input) { token user { id } } }";
+const SET_ROLE: &str = "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { role } } }";
+
+async fn socket_of(address: std::net::SocketAddr, actor: &Actor) -> Socket {
+    let token = actor.token.as_deref().expect("signed in");
+    let payload = json!({"authorization": format!("Bearer {token}")});
+    Socket::with(address, payload).await.expect("an acknowledgement")
+}
+
+async fn id_of(actor: &Actor) -> Value {
+    actor.data("{ me { id } }", json!({})).await["me"]["id"].clone()
+}
+
+/// What a socket says to the question who it speaks for.
+async fn me(socket: &mut Socket, id: &str) -> Value {
+    socket.start(id, "{ me { handle role } }", json!({})).await;
+    socket.next(id).await["me"].clone()
+}
+
+/// The code that a socket is closed with, whatever it says before.
+async fn end_of(socket: &mut Socket) -> u16 {
+    loop {
+        if let Err(code) = socket.read().await {
+            return code;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_closes_the_sockets_of_that_session_and_no_others() {
+    let stage = Stage::set().await;
+    let beside = stage.site.again().await;
+    let first = stage.owner.clone();
+    let input = json!({"input": {"handle": "mia", "password": "password of mia"}});
+    let again = stage.site.anonymous().data(SIGN_IN, input).await;
+    let second = first.with_token(again["signIn"]["token"].as_str().unwrap());
+    let mut ended = [socket_of(stage.site.public, &first).await, socket_of(beside.public, &first).await];
+    let mut kept = socket_of(stage.site.public, &second).await;
+    let mut nobody = Socket::open(stage.site.public).await;
+    let keys = "subscription { streamEvents { stream { channel { ingest { streamKey } } } } }";
+    for socket in ended.iter_mut().chain([&mut kept, &mut nobody]) {
+        socket.start("keys", keys, json!({})).await;
+        me(socket, "me").await;
+    }
+    first.data("mutation { signOut }", json!({})).await;
+    for socket in &mut ended {
+        assert_eq!(end_of(socket).await, 4403);
+    }
+    stage.on_the_air(1).await;
+    let key = stage.channel["key"].clone();
+    for (socket, told) in [(&mut kept, json!({"streamKey": key})), (&mut nobody, Value::Null)] {
+        assert_eq!(socket.collect("keys", 1).await[0]["stream"]["channel"]["ingest"], told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_runs_out_closes_its_sockets() {
+    let site = Site::start().await;
+    let mut socket = socket_of(site.public, &site.actor("mia", Role::Viewer).await).await;
+    site.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    assert_eq!(end_of(&mut socket).await, 4403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_role_closes_the_sockets_of_its_user_who_comes_back_with_it() {
+    let site = Site::start().await;
+    let admin = site.actor("admin", Role::Admin).await;
+    let mia = site.actor("mia", Role::Moderator).await;
+    let beside = site.again().await;
+    let id = id_of(&mia).await;
+    for role in ["VIEWER", "ADMIN"] {
+        let mut sockets = [socket_of(site.public, &mia).await, socket_of(beside.public, &mia).await];
+        admin.data(SET_ROLE, json!({"input": {"userId": id, "role": role}})).await;
+        for socket in &mut sockets {
+            assert_eq!(end_of(socket).await, 4403);
+        }
+        let mut socket = socket_of(site.public, &mia).await;
+        assert_eq!(me(&mut socket, "me").await, json!({"handle": "mia", "role": role}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_can_tell_sockets_stay_and_are_looked_at_afterwards() {
+    let toy = Toy::default();
+    let server = Server::of(toy.clone()).await;
+    let who = |name: &str| json!({"authorization": format!("Bearer {name}")});
+    let mut mia = Socket::with(server.address, who("mia")).await.expect("in");
+    let mut tom = Socket::with(server.address, who("tom")).await.expect("in");
+    eventually("somebody has asked twice", async || toy.reviews() >= 2).await;
+    for socket in [&mut mia, &mut tom] {
+        socket.start("1", "{ me }", json!({})).await;
+        socket.next("1").await;
+        socket.hear("1").await;
+    }
+    *toy.outdated.lock().unwrap() = Some(&["mia"]);
+    assert_eq!(end_of(&mut mia).await, 4403);
+    tom.start("2", "{ me }", json!({})).await;
+    assert_eq!(tom.next("2").await, json!({"me": "tom"}));
+}
