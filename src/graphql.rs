@@ -1,6 +1,7 @@
 //! The graph: one file per noun of the product, with its type, queries, mutations and subscriptions. Resolvers know
 //! the store, the log, presence and ingest; they know nothing of sockets. `http` mounts [`Graph`].
 
+mod audit;
 #[cfg(feature = "bench")]
 mod bench;
 mod channel;
@@ -9,6 +10,7 @@ mod context;
 mod cookie;
 mod error;
 mod event;
+mod ingest;
 mod input;
 mod load;
 mod node;
@@ -58,6 +60,7 @@ struct Query(
     topic::TopicQuery,
     channel::ChannelQuery,
     stream_list::StreamQuery,
+    audit::AuditQuery,
 );
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.

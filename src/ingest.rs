@@ -20,8 +20,8 @@ use crate::auth::{Action, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
-    Attempt, Began, Channel, ChannelId, Connection, EndedStream, Loc, Once, Publishing, Removed, Renewed,
-    Report, Sealed, StopReason, Store, StoreError,
+    Attempt, Began, Channel, ChannelId, Connection, Deed, EndedStream, Loc, Once, Publishing, Removed,
+    Renewed, Report, Sealed, StopReason, Store, StoreError,
 };
 
 pub use callback::Callback;
@@ -227,10 +227,15 @@ impl Ingest {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_stream(&self, channel: &Channel, reason: StopReason) -> Result<Option<Removed>> {
+    pub async fn end_stream(
+        &self,
+        channel: &Channel,
+        reason: StopReason,
+        deed: &Deed,
+    ) -> Result<Option<Removed>> {
         self.save_counts(channel.loc).await?;
-        let now = self.clock.now();
-        let removed = self.store.take_off_the_air(channel.id, reason, now, now + self.hold).await?;
+        let held_until = deed.at() + self.hold;
+        let removed = self.store.take_off_the_air(channel.id, reason, held_until, deed).await?;
         Ok(self.cut_off(removed))
     }
 
@@ -243,10 +248,11 @@ impl Ingest {
         &self,
         channel: &Channel,
         attempt: Option<&Attempt<'_>>,
+        deed: &Deed,
     ) -> Result<Once<Option<Removed>>> {
         self.save_counts(channel.loc).await?;
         let (_, sealed) = self.new_key(channel.id);
-        let replaced = self.store.replace_key(channel.id, &sealed, self.clock.now(), attempt).await?;
+        let replaced = self.store.replace_key(channel.id, &sealed, attempt, deed).await?;
         Ok(match replaced {
             Once::Now(removed) => Once::Now(self.cut_off(removed)),
             before => before,
@@ -257,9 +263,9 @@ impl Ingest {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_channel(&self, channel: &Channel) -> Result<Option<Removed>> {
+    pub async fn delete_channel(&self, channel: &Channel, deed: &Deed) -> Result<Option<Removed>> {
         self.save_counts(channel.loc).await?;
-        let removed = self.store.delete_channel(channel.id, self.clock.now()).await?;
+        let removed = self.store.delete_channel(channel.id, deed).await?;
         Ok(self.cut_off(removed))
     }
 

@@ -5,6 +5,8 @@
 
 mod accounts;
 mod attempts;
+mod audit;
+mod audit_lists;
 mod beginnings;
 mod channel_lists;
 mod channels;
@@ -15,6 +17,7 @@ mod page;
 mod publishing;
 mod schema;
 mod sessions;
+mod standing;
 mod stream_lists;
 mod streams;
 mod topics;
@@ -37,6 +40,8 @@ use crate::telemetry::Queries;
 
 pub use accounts::{Created, NewUser, User};
 pub use attempts::{Attempt, Once};
+pub use audit::Deed;
+pub use audit_lists::{AuditFilter, AuditRecord};
 pub use beginnings::{Began, NewStream, OnTheAir};
 pub use channel_lists::{AroundChannel, ChannelFilter, ChannelOrder, ListedChannel};
 pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
@@ -45,12 +50,13 @@ pub use keys::Resealed;
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
 pub use sessions::SignedIn;
+pub use standing::Standing;
 pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
 pub use streams::{Airing, Counts, Stream, StreamChange};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use value::{
-    ChannelId, EventKind, Loc, Mutation, Role, StopReason, StreamId, StreamState, TopicId, UserId,
+    AuditKind, ChannelId, EventKind, Loc, Mutation, Role, StopReason, StreamId, StreamState, TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -30,7 +30,7 @@ use tally::lifecycle::Lifecycle;
 use tally::media::PlaybackTokens;
 use tally::realtime::{Presence, Session, listen};
 use tally::store::{
-    Airing, ChannelId, Connection, Counts, Created, Loc, NewChannel, NewUser, Role, Store, StreamId, UserId,
+    Airing, ChannelId, Connection, Counts, Created, Deed, Loc, NewChannel, NewUser, Role, Store, StreamId, UserId,
 };
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;
@@ -259,7 +259,10 @@ async fn broadcast(store: &Store, api: &Api, chance: &Chance, clock: &Clock) -> 
         password_hash: "none",
         created_at: now,
     };
-    assert!(matches!(store.create_user(&owner).await.unwrap(), Created::Made(_)));
+    assert!(matches!(
+        store.create_user(&owner, &Deed::of_operator(clock, chance)).await.unwrap(),
+        Created::Made(_)
+    ));
     let (key, sealed) = api.ingest.new_key(id);
     let channel = NewChannel {
         id,

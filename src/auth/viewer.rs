@@ -32,6 +32,8 @@ pub enum Action<'a> {
     ManageTopics,
     /// Give users roles.
     SetRole,
+    /// Read who did what.
+    ReadAudit,
 }
 
 /// Why not.
@@ -59,7 +61,7 @@ impl Viewer {
             Action::Publish(channel) => owns(channel) && role >= Some(Role::Streamer),
             Action::EndStream(channel) => owns(channel) || role >= Some(Role::Moderator),
             Action::Watch(channel) => !channel.protected || owns(channel) || role == Some(Role::Admin),
-            Action::ManageTopics | Action::SetRole => role == Some(Role::Admin),
+            Action::ManageTopics | Action::SetRole | Action::ReadAudit => role == Some(Role::Admin),
         };
         match (allowed, self) {
             (true, _) => Ok(()),

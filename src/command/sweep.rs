@@ -1,4 +1,5 @@
-//! What is kept for a time and then forgotten: events, what is left of deleted channels, idempotency keys.
+//! What is kept for a time and then forgotten: events, what is left of deleted channels, idempotency keys,
+//! the record of who did what.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::store::{Store, StoreError};
 const ROUND: Duration = Duration::from_secs(60 * 60);
 /// How long the event log is kept: part of the API's promise.
 const EVENTS: TimeDelta = TimeDelta::days(7);
+/// How long it is on record who did what.
+const AUDIT: TimeDelta = TimeDelta::days(365);
 /// A deleted channel's rows must outlive every event that speaks of them.
 const DELETED: TimeDelta = TimeDelta::days(8);
 
@@ -38,6 +41,7 @@ pub async fn forget(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let events = store.trim_events(now - EVENTS).await?;
     let channels = store.purge_channels(now - DELETED).await?;
     let attempts = store.forget_attempts(now).await?;
-    tracing::debug!(events, channels, attempts, "forgotten");
+    let records = store.forget_audit(now - AUDIT).await?;
+    tracing::debug!(events, channels, attempts, records, "forgotten");
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{Place, welcome};
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Passwords, is_handle, is_password};
 use crate::lifecycle::Failure;
-use crate::store::{Role, Store, User};
+use crate::store::{Deed, Role, Standing, Store, User};
 
 /// What can be done to accounts.
 #[derive(Subcommand)]
@@ -82,15 +82,20 @@ impl Command {
             Self::SetRole { handle, role, place } => {
                 let store = place.store()?;
                 let user = known(&store, &handle).await?;
-                store.set_role(user.id, role.into()).await?;
-                Ok(())
+                match store.set_role(user.id, role.into(), &deed()).await? {
+                    Standing::Is(_) => Ok(()),
+                    Standing::Nobody => Err(nobody(&handle)),
+                    Standing::LastAdmin => {
+                        Err(format!("{handle} is the only admin: make somebody else one first").into())
+                    }
+                }
             }
             Self::SetPassword { handle, place } => {
                 let (store, chance) = (place.store()?, Chance::system());
                 let user = known(&store, &handle).await?;
                 let password = password(&chance)?;
                 let hash = Passwords::new(chance)?.hash(SecretString::from(password)).await?;
-                Ok(store.set_password(user.id, &hash).await?)
+                Ok(store.set_password(user.id, &hash, &deed()).await?)
             }
         }
     }
@@ -111,7 +116,16 @@ impl Account {
 
 async fn known(store: &Store, handle: &str) -> Result<User, Failure> {
     let user = store.user_by_handle(handle).await?;
-    user.ok_or_else(|| format!("there is no user {handle}").into())
+    user.ok_or_else(|| nobody(handle))
+}
+
+fn nobody(handle: &str) -> Failure {
+    format!("there is no user {handle}").into()
+}
+
+/// Whatever is done here is done by the operator.
+fn deed() -> Deed {
+    Deed::of_operator(&Clock::system(), &Chance::system())
 }
 
 /// The password that was given, or one that is made up and printed: alone on standard output, so that a script can

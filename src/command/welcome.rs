@@ -7,8 +7,8 @@ use crate::auth::{Keyring, Passwords, Secrets, StreamKey};
 use crate::config::Settings;
 use crate::lifecycle::Failure;
 use crate::store::{
-    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Loc, NewChannel, NewUser, Page, Role, Store,
-    User, UserId,
+    Channel, ChannelFilter, ChannelId, ChannelOrder, Created, Deed, Loc, NewChannel, NewUser, Page, Role,
+    Store, User, UserId,
 };
 
 /// The first admin's handle, and the demo channel's owner.
@@ -76,7 +76,7 @@ pub(super) async fn make_user(
         password_hash: &password_hash,
         created_at: now,
     };
-    match store.create_user(&new).await? {
+    match store.create_user(&new, &Deed::of_operator(clock, chance)).await? {
         Created::Made(user) => Ok(user),
         Created::Taken => Err(format!("the handle {handle} is taken: choose another one").into()),
     }

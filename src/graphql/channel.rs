@@ -6,6 +6,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::ingest::Ingest;
 use super::load::{OnTheAir, found};
 use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
 use super::scalar::{DateTime, NodeId, UuidScalar, int};
@@ -48,16 +49,6 @@ impl Channel {
     pub(super) fn read_along(row: store::Channel, owner: store::User, topic: Option<store::Topic>) -> Self {
         Self { row, owner: Some(User(owner)), topic: topic.map(Topic), stream: None }
     }
-}
-
-/// What to paste into OBS under Settings, Stream, with the service "Custom".
-#[derive(SimpleObject)]
-pub(super) struct Ingest {
-    /// What goes into "Server": `rtmp://HOST:PORT/live`.
-    server_url: String,
-    /// What goes into "Stream Key". Whoever has it can broadcast here: show it to nobody, and replace it with
-    /// `regenerateStreamKey` when somebody has seen it.
-    stream_key: String,
 }
 
 /// A room that its owner can broadcast into.
@@ -160,18 +151,9 @@ impl Channel {
     }
 
     /// Where to send video. Null for everyone but the owner and admins.
-    async fn ingest(&self, ctx: &Context<'_>) -> Option<Result<Ingest>> {
+    async fn ingest(&self, ctx: &Context<'_>) -> Option<Ingest<'_>> {
         ctx.viewer().may(Action::ReadKey(&self.row)).ok()?;
-        let parts = ctx.parts();
-        let sealed = match parts.store.sealed_key(self.row.id).await {
-            Ok(sealed) => sealed?,
-            Err(error) => return Some(Err(error.into())),
-        };
-        let opened = parts.keyring.open(&sealed, self.row.id).map_err(ApiError::from);
-        Some(opened.map(|key| Ingest {
-            server_url: parts.public_rtmp_url.clone(),
-            stream_key: key.reveal().to_owned(),
-        }))
+        self.row.deleted_at.is_none().then_some(Ingest(&self.row))
     }
 
     /// When the channel was made.

@@ -190,7 +190,7 @@ impl ChannelMutation {
         #[graphql(desc = "Which channel.")] input: DeleteChannelInput,
     ) -> Result<DeleteChannelPayload> {
         let channel = editable(ctx, "input.id", &input.id).await?;
-        ctx.parts().ingest.delete_channel(&channel).await?.ok_or(NO_CHANNEL)?;
+        ctx.parts().ingest.delete_channel(&channel, &ctx.deed()).await?.ok_or(NO_CHANNEL)?;
         Ok(DeleteChannelPayload { deleted_channel_id: NodeId::Channel(channel.id).id() })
     }
 
@@ -204,7 +204,8 @@ impl ChannelMutation {
         let channel = editable(ctx, "input.channelId", &input.channel_id).await?;
         let key = input.idempotency_key.as_deref();
         let attempt = once::attempt(ctx, Mutation::RegenerateStreamKey, &input, key)?;
-        let channel = match ctx.parts().ingest.regenerate_key(&channel, attempt.as_ref()).await? {
+        let channel = match ctx.parts().ingest.regenerate_key(&channel, attempt.as_ref(), &ctx.deed()).await?
+        {
             Once::Now(renewed) => renewed.ok_or(NO_CHANNEL)?.channel,
             Once::Before(_) => channel,
             Once::Other => return Err(once::other_input()),
@@ -226,7 +227,7 @@ impl ChannelMutation {
         let own = ctx.viewer().id() == Some(channel.owner_id);
         let reason = if own { StopReason::EndedByOwner } else { StopReason::EndedByModerator };
         let parts = ctx.parts();
-        let removed = parts.ingest.end_stream(&channel, reason).await?.ok_or(NO_CHANNEL)?;
+        let removed = parts.ingest.end_stream(&channel, reason, &ctx.deed()).await?.ok_or(NO_CHANNEL)?;
         let ended = removed.ended.ok_or(ApiError::NotFound { what: "stream on the air" })?;
         let stream = parts.store.streams(&[ended.stream]).await?.pop();
         Ok(EndStreamPayload { stream: super::load::found(stream)?.into() })

@@ -13,7 +13,7 @@ use crate::config::SignUp;
 use crate::ingest::Ingest;
 use crate::media::PlaybackTokens;
 use crate::realtime::{Log, Presence};
-use crate::store::Store;
+use crate::store::{Deed, Store};
 
 /// The parts that the graph is made over.
 pub struct Parts {
@@ -74,6 +74,9 @@ pub(super) trait Ask {
     fn viewer(&self) -> &Viewer {
         &self.requester().viewer
     }
+
+    /// What is done now by whoever asks, for the record.
+    fn deed(&self) -> Deed;
 }
 
 impl Ask for Context<'_> {
@@ -91,5 +94,10 @@ impl Ask for Context<'_> {
 
     fn address(&self) -> IpAddr {
         self.data_opt().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    fn deed(&self) -> Deed {
+        let address = self.data_opt::<IpAddr>().copied();
+        Deed::new(self.viewer().id(), address, &self.parts().clock, &self.parts().chance)
     }
 }

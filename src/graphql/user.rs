@@ -11,7 +11,7 @@ use super::scalar::{DateTime, NodeId, user_id};
 use super::{cookie, input};
 use crate::auth::{Action, SessionToken};
 use crate::config::SignUp;
-use crate::store::{self, ChannelFilter, Created, NewUser, UserId};
+use crate::store::{self, ChannelFilter, Created, NewUser, Standing, UserId};
 
 /// What a user may do on this site. Each role may all that the one before it may.
 #[derive(Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
@@ -184,7 +184,7 @@ impl UserMutation {
             password_hash: &password_hash,
             created_at: now,
         };
-        match parts.store.create_user(&new).await? {
+        match parts.store.create_user(&new, &ctx.deed().by(new.id)).await? {
             Created::Made(user) => open_session(ctx, user).await,
             Created::Taken => {
                 Err(ApiError::Conflict { field: "input.handle", why: "this handle is taken".to_owned() })
@@ -209,25 +209,25 @@ impl UserMutation {
         // Many may have come at once, and been wrong while this one waited for its turn.
         let guess = parts.guesses.password(address)?;
         let right = parts.passwords.verify(turn, SecretString::from(input.password), stored).await?;
-        match user {
-            Some(user) if right => {
-                guess.forgive();
-                open_session(ctx, user).await
-            }
-            _ => Err(ApiError::Unauthenticated("handle and password do not belong together")),
+        if let Some(user) = user.clone().filter(|_| right) {
+            guess.forgive();
+            return open_session(ctx, user).await;
         }
+        let account = user.map(|user| user.id);
+        parts.store.note_failed_sign_in(&handle, account, &ctx.deed()).await?;
+        Err(ApiError::Unauthenticated("handle and password do not belong together"))
     }
 
     /// Ends the session that this request came with, at once. False when it came with none.
     async fn sign_out(&self, ctx: &Context<'_>) -> Result<bool> {
         cookie::clear(ctx);
         match &ctx.requester().token {
-            Some(token) => Ok(ctx.parts().store.delete_session(&token.hash()).await?),
+            Some(token) => Ok(ctx.parts().store.delete_session(&token.hash(), &ctx.deed()).await?),
             None => Ok(false),
         }
     }
 
-    /// Gives a user a role. For admins only.
+    /// Gives a user a role. For admins only. `CONFLICT` when it would leave no admin.
     async fn set_role(
         &self,
         ctx: &Context<'_>,
@@ -235,17 +235,28 @@ impl UserMutation {
     ) -> Result<SetRolePayload> {
         ctx.viewer().may(Action::SetRole)?;
         let id = user_id("input.userId", &input.user_id)?;
-        let changed = ctx.parts().store.set_role(id, input.role.into()).await?;
-        let user = changed.ok_or(ApiError::NotFound { what: "user" })?;
-        Ok(SetRolePayload { user: User(user) })
+        let changed = ctx.parts().store.set_role(id, input.role.into(), &ctx.deed()).await?;
+        Ok(SetRolePayload { user: User(standing(changed)?) })
+    }
+}
+
+/// The user whose standing was to be changed, if it could be.
+fn standing(changed: Standing) -> Result<store::User> {
+    match changed {
+        Standing::Is(user) => Ok(user),
+        Standing::Nobody => Err(ApiError::NotFound { what: "user" }),
+        Standing::LastAdmin => {
+            let why = "this is the only admin; make somebody else one first".to_owned();
+            Err(ApiError::Conflict { field: "input.userId", why })
+        }
     }
 }
 
 async fn open_session(ctx: &Context<'_>, user: store::User) -> Result<AuthPayload> {
-    let Parts { store, clock, chance, session, .. } = ctx.parts();
-    let (token, now) = (SessionToken::new(chance), clock.now());
-    let expires_at = now + *session;
-    store.create_session(&token.hash(), user.id, now, expires_at).await?;
+    let Parts { store, chance, session, .. } = ctx.parts();
+    let (token, deed) = (SessionToken::new(chance), ctx.deed().by(user.id));
+    let expires_at = deed.at() + *session;
+    store.create_session(&token.hash(), user.id, expires_at, &deed).await?;
     cookie::set(ctx, &token);
     Ok(AuthPayload { token: token.reveal(), user: User(user), expires_at: DateTime(expires_at) })
 }

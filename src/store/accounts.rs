@@ -1,12 +1,14 @@
-//! Users: made, found, given passwords and roles. Their sessions are in [`super::sessions`].
+//! Users: made, found, given passwords. Their sessions are in [`super::sessions`], what they are to
+//! this site in [`super::standing`].
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
+use super::audit::{Deed, Done, record};
 use super::schema::users;
-use super::{Result, Role, Store, UserId};
+use super::{AuditKind, Result, Role, Store, UserId};
 
 /// Somebody with an account.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -71,11 +73,17 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn create_user(&self, user: &NewUser<'_>) -> Result<Created<User>> {
-        let made = diesel::insert_into(users::table)
-            .values(user)
-            .returning(User::as_returning())
-            .get_result(&mut self.connection().await?)
+    pub async fn create_user(&self, user: &NewUser<'_>, deed: &Deed) -> Result<Created<User>> {
+        let mut connection = self.connection().await?;
+        let made = connection
+            .transaction(async |connection| {
+                let new = diesel::insert_into(users::table).values(user);
+                let made = new.returning(User::as_returning()).get_result(connection).await?;
+                let (kind, detail) = (AuditKind::SignedUp, Some(user.role.word()));
+                record(connection, deed, Done { kind, subject: Some(user.id), channel: None, detail })
+                    .await?;
+                Ok(made)
+            })
             .await;
         Created::from_insert(made)
     }
@@ -112,22 +120,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
-        let changed = diesel::update(users::table.find(id)).set(users::password_hash.eq(password_hash));
-        changed.execute(&mut self.connection().await?).await?;
-        Ok(())
-    }
-
-    /// Gives a user another role; `None` when there is no such user.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn set_role(&self, id: UserId, role: Role) -> Result<Option<User>> {
-        let changed = diesel::update(users::table.find(id))
-            .set(users::role.eq(role))
-            .returning(User::as_returning())
-            .get_result(&mut self.connection().await?)
-            .await;
-        Ok(changed.optional()?)
+    pub async fn set_password(&self, id: UserId, password_hash: &str, deed: &Deed) -> Result<()> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let changed = diesel::update(users::table.find(id));
+                changed.set(users::password_hash.eq(password_hash)).execute(connection).await?;
+                let kind = AuditKind::PasswordSet;
+                let done = Done { kind, subject: Some(id), channel: None, detail: None };
+                Ok(record(connection, deed, done).await?)
+            })
+            .await
     }
 }

@@ -8,9 +8,10 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::attempts::{Attempt, Once, once};
+use super::audit::{Deed, Done, record};
 use super::schema::{channels, users};
 use super::transitions::{EndedStream, end_on_channel};
-use super::{ChannelId, Loc, Result, StopReason, Store, TopicId, User, UserId};
+use super::{AuditKind, ChannelId, Loc, Result, StopReason, Store, TopicId, User, UserId};
 
 /// A room that its owner can broadcast into.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -208,8 +209,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_channel(&self, id: ChannelId, now: DateTime<Utc>) -> Result<Option<Removed>> {
-        self.change_and_end(id, StopReason::ChannelDeleted, now, Change::Delete).await
+    pub async fn delete_channel(&self, id: ChannelId, deed: &Deed) -> Result<Option<Removed>> {
+        self.change_and_end(id, StopReason::ChannelDeleted, Change::Delete, deed).await
     }
 
     /// Gives a channel another key and ends the stream that came with the old one, once for all of the same
@@ -221,11 +222,11 @@ impl Store {
         &self,
         id: ChannelId,
         key: &Sealed,
-        now: DateTime<Utc>,
         attempt: Option<&Attempt<'_>>,
+        deed: &Deed,
     ) -> Result<Once<Option<Removed>>> {
         let replace = async |connection: &mut AsyncPgConnection| {
-            change_and_end(connection, id, StopReason::KeyRegenerated, now, Change::Key(key)).await
+            change_and_end(connection, id, StopReason::KeyRegenerated, Change::Key(key), deed).await
         };
         let mut connection = self.connection().await?;
         connection.transaction(async |connection| Ok(once(connection, attempt, id, replace).await?)).await
@@ -239,22 +240,22 @@ impl Store {
         &self,
         id: ChannelId,
         reason: StopReason,
-        now: DateTime<Utc>,
         held_until: DateTime<Utc>,
+        deed: &Deed,
     ) -> Result<Option<Removed>> {
-        self.change_and_end(id, reason, now, Change::Hold(held_until)).await
+        self.change_and_end(id, reason, Change::Hold(held_until), deed).await
     }
 
     async fn change_and_end(
         &self,
         id: ChannelId,
         reason: StopReason,
-        now: DateTime<Utc>,
         change: Change<'_>,
+        deed: &Deed,
     ) -> Result<Option<Removed>> {
         let mut connection = self.connection().await?;
         connection
-            .transaction(async |connection| Ok(change_and_end(connection, id, reason, now, change).await?))
+            .transaction(async |connection| Ok(change_and_end(connection, id, reason, change, deed).await?))
             .await
     }
 
@@ -332,15 +333,25 @@ async fn change_and_end(
     connection: &mut AsyncPgConnection,
     id: ChannelId,
     reason: StopReason,
-    now: DateTime<Utc>,
     change: Change<'_>,
+    deed: &Deed,
 ) -> QueryResult<Option<Removed>> {
     let Some(there) = lock(connection, id).await? else { return Ok(None) };
-    let ended = end_on_channel(connection, id, reason, now).await?;
+    let kind = match (&change, reason) {
+        (Change::Delete, _) => Some(AuditKind::ChannelDeleted),
+        (Change::Key(_), _) => Some(AuditKind::KeyRegenerated),
+        (Change::Hold(_), StopReason::EndedByModerator) if there.live => Some(AuditKind::StreamEnded),
+        (Change::Hold(_), _) => None,
+    };
+    if let Some(kind) = kind {
+        let (subject, detail) = (Some(there.owner_id), Some(there.name.as_str()));
+        record(connection, deed, Done { kind, subject, channel: Some(id), detail }).await?;
+    }
+    let ended = end_on_channel(connection, id, reason, deed.at()).await?;
     // With nothing to end there is nobody to hold off.
     let channel = match (&change, &ended) {
         (Change::Hold(_), None) => there,
-        _ => change.apply(connection, id, now).await?,
+        _ => change.apply(connection, id, deed.at()).await?,
     };
     Ok(Some(Removed { channel, ended }))
 }

@@ -116,9 +116,33 @@ table! {
     }
 }
 
+table! {
+    audit_records (id) {
+        id -> Uuid,
+        at -> Timestamptz,
+        kind -> Text,
+        actor_id -> Nullable<Uuid>,
+        subject_id -> Nullable<Uuid>,
+        channel_id -> Nullable<Uuid>,
+        address -> Nullable<Text>,
+        detail -> Nullable<Text>,
+        times -> Int4,
+        slot -> Nullable<Bytea>,
+    }
+}
+
 joinable!(sessions -> users (user_id));
 joinable!(channels -> users (owner_id));
 joinable!(channels -> topics (topic_id));
 joinable!(streams -> channels (channel_id));
 joinable!(events -> streams (stream_id));
-allow_tables_to_appear_in_same_query!(users, sessions, topics, channels, streams, event_log, events);
+allow_tables_to_appear_in_same_query!(
+    users,
+    sessions,
+    topics,
+    channels,
+    streams,
+    event_log,
+    events,
+    audit_records
+);

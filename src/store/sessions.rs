@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
+use super::audit::{Deed, Done, record};
 use super::schema::{sessions, users};
-use super::{Result, Role, Store, User, UserId};
+use super::{AuditKind, Result, Role, Store, User, UserId};
 
 /// A session that holds, and whose it is.
 #[derive(Clone, Debug)]
@@ -27,25 +28,25 @@ impl Store {
         &self,
         token_hash: &[u8],
         user: UserId,
-        now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
+        deed: &Deed,
     ) -> Result<()> {
+        let now = deed.at();
         let mut connection = self.connection().await?;
-        diesel::delete(
-            sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.le(now)),
-        )
-        .execute(&mut connection)
-        .await?;
-        diesel::insert_into(sessions::table)
-            .values((
-                sessions::token_hash.eq(token_hash),
-                sessions::user_id.eq(user),
-                sessions::created_at.eq(now),
-                sessions::expires_at.eq(expires_at),
-            ))
-            .execute(&mut connection)
-            .await?;
-        Ok(())
+        connection
+            .transaction(async |connection| {
+                let old = sessions::table.filter(sessions::user_id.eq(user));
+                diesel::delete(old.filter(sessions::expires_at.le(now))).execute(connection).await?;
+                let new = (
+                    sessions::token_hash.eq(token_hash),
+                    sessions::user_id.eq(user),
+                    sessions::created_at.eq(now),
+                    sessions::expires_at.eq(expires_at),
+                );
+                diesel::insert_into(sessions::table).values(new).execute(connection).await?;
+                Ok(record(connection, deed, of(AuditKind::SignedIn, user)).await?)
+            })
+            .await
     }
 
     /// Whose session that is, if it has not expired.
@@ -68,10 +69,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_session(&self, token_hash: &[u8]) -> Result<bool> {
-        let gone =
-            diesel::delete(sessions::table.find(token_hash)).execute(&mut self.connection().await?).await?;
-        Ok(gone == 1)
+    pub async fn delete_session(&self, token_hash: &[u8], deed: &Deed) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let gone = diesel::delete(sessions::table.find(token_hash)).returning(sessions::user_id);
+                let user = gone.get_result::<UserId>(connection).await.optional()?;
+                if let Some(user) = user {
+                    record(connection, deed, of(AuditKind::SignedOut, user)).await?;
+                }
+                Ok(user.is_some())
+            })
+            .await
     }
 
     /// Which of these sessions have not ended or expired, by the hashes of their tokens, and what their users are now.
@@ -92,4 +101,8 @@ impl Store {
         let held = found.load::<(Vec<u8>, Role)>(&mut self.connection().await?).await?;
         Ok(held.into_iter().collect())
     }
+}
+
+fn of(kind: AuditKind, user: UserId) -> Done<'static> {
+    Done { kind, subject: Some(user), channel: None, detail: None }
 }

@@ -155,6 +155,35 @@ words! {
     }
 }
 words! {
+    /// What is put on record.
+    AuditKind {
+        /// An account was made.
+        SignedUp = "signed_up",
+        /// A session was opened.
+        SignedIn = "signed_in",
+        /// Somebody was not let in.
+        SignInFailed = "sign_in_failed",
+        /// A session was ended by whoever had it.
+        SignedOut = "signed_out",
+        /// A stream key was shown.
+        KeyRead = "key_read",
+        /// A channel was given another stream key.
+        KeyRegenerated = "key_regenerated",
+        /// A user was given another role.
+        RoleChanged = "role_changed",
+        /// A user was shut out.
+        Suspended = "suspended",
+        /// A user was let in again.
+        Reinstated = "reinstated",
+        /// A stream was ended by somebody else than the channel's owner.
+        StreamEnded = "stream_ended",
+        /// A channel was deleted.
+        ChannelDeleted = "channel_deleted",
+        /// A user was given another password by the operator.
+        PasswordSet = "password_set",
+    }
+}
+words! {
     /// What is done once under an idempotency key.
     Mutation {
         /// A channel is made.

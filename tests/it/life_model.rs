@@ -389,7 +389,7 @@ async fn act(site: &Site, channel: &Value, who: usize, chance: Chance) {
             }
             6..9 => site.ingest.publisher_gone(&over, key.as_bytes()).await.expect("taken"),
             9 if choice > 200 => {
-                site.ingest.end_stream(&row, StopReason::EndedByOwner).await.expect("ended");
+                site.ingest.end_stream(&row, StopReason::EndedByOwner, &site.deed()).await.expect("ended");
             }
             10 => {
                 let there = site.store.streams_on_the_air(&[row.id]).await.expect("rows");

@@ -5,6 +5,7 @@
 mod accounts;
 mod against_the_library;
 mod attempts;
+mod audit;
 mod audits;
 mod channels;
 mod cost;

@@ -119,6 +119,7 @@ impl Cast {
                 "mutation ($input: RetireTopicInput!) { retireTopic(input: $input) { topic { id } } }",
                 input(json!({"id": self.topic(&format!("retired-{number}")).await})),
             ),
+            "`auditRecords`" => ("{ auditRecords { nodes { kind } } }", json!({})),
             "`setRole`" => {
                 let user = self.site.actor(&format!("raised_{number}"), Role::Viewer).await;
                 let id = user.data("{ me { id } }", json!({})).await["me"]["id"].clone();

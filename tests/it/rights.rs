@@ -93,6 +93,20 @@ async fn another_role_closes_the_sockets_of_its_user_who_comes_back_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_admins_who_demote_each_other_at_once_one_stays() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.actor("ada", Role::Admin).await, site.actor("bob", Role::Admin).await);
+    let input = async |whom: &Actor| json!({"input": {"userId": id_of(whom).await, "role": "VIEWER"}});
+    let (of_ada, of_bob) = (input(&ada).await, input(&bob).await);
+    let (one, other) = tokio::join!(ada.ask(SET_ROLE, of_bob.clone()), bob.ask(SET_ROLE, of_ada.clone()));
+    let refused = [&one, &other].map(|answer| answer["errors"][0]["extensions"]["code"].clone());
+    assert_eq!(refused.iter().filter(|code| **code == Value::Null).count(), 1, "{one} {other}");
+    assert!(refused.contains(&json!("CONFLICT")) || refused.contains(&json!("FORBIDDEN")), "{one} {other}");
+    let (left, whom) = if refused[0] == Value::Null { (ada, of_ada) } else { (bob, of_bob) };
+    assert_eq!(left.error(SET_ROLE, whom).await, ("CONFLICT".to_owned(), Some("input.userId".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_nobody_can_tell_sockets_stay_and_are_looked_at_afterwards() {
     let toy = Toy::default();
     let server = Server::of(toy.clone()).await;

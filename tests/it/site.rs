@@ -16,7 +16,7 @@ use tally::http;
 use tally::ingest::{Ingest, Sweeper};
 use tally::lifecycle::Lifecycle;
 use tally::realtime::Presence;
-use tally::store::{Created, NewUser, Role, Store, UserId};
+use tally::store::{Created, Deed, NewUser, Role, Store, UserId};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
@@ -124,17 +124,16 @@ impl Site {
             password_hash: &password_hash,
             created_at: now,
         };
-        let Ok(Created::Made(_)) = self.store.create_user(&new).await else { panic!("{handle} is taken") };
-        let mut actor = self.anonymous();
-        let answer = actor
-            .data(
-                "mutation ($input: SignInInput!) { signIn(input: $input) { token } }",
-                json!({"input": {"handle": handle, "password": password}}),
-            )
-            .await;
-        actor.token = Some(answer["signIn"]["token"].as_str().expect("a token").to_owned());
-        handle.clone_into(&mut actor.handle);
-        actor
+        let Ok(Created::Made(_)) = self.store.create_user(&new, &self.deed()).await else {
+            panic!("{handle} is taken")
+        };
+        let actor = Actor { handle: handle.to_owned(), ..self.anonymous() };
+        actor.again(self).await
+    }
+
+    /// Something that the operator does.
+    pub(crate) fn deed(&self) -> Deed {
+        Deed::of_operator(&self.clock, &self.chance)
     }
 
     /// A callback of nginx; its status, and the name that it was redirected to.
@@ -256,6 +255,14 @@ async fn execute(statement: &str) {
 }
 
 impl Actor {
+    /// The same, signed in anew.
+    pub(crate) async fn again(&self, site: &Site) -> Self {
+        let input = json!({"handle": self.handle, "password": format!("password of {}", self.handle)});
+        let sign_in = "mutation ($input: SignInInput!) { signIn(input: $input) { token } }";
+        let answer = site.anonymous().data(sign_in, json!({"input": input})).await;
+        self.with_token(answer["signIn"]["token"].as_str().expect("a token"))
+    }
+
     /// The same, speaking with another session's token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

@@ -21,7 +21,12 @@ impl Sql {
 
     /// Runs statements.
     pub(crate) async fn run(&mut self, statements: &str) {
-        self.0.batch_execute(statements).await.unwrap_or_else(|error| panic!("{error}: {statements}"));
+        self.attempt(statements).await.unwrap_or_else(|error| panic!("{error}: {statements}"));
+    }
+
+    /// Runs statements that may be refused; then, why.
+    pub(crate) async fn attempt(&mut self, statements: &str) -> Result<(), String> {
+        self.0.batch_execute(statements).await.map_err(|error| error.to_string())
     }
 
     /// The answer to a question that selects one text, called `line`, of each row.

@@ -1,0 +1,96 @@
+//! Lists of what is on record.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::page::{Beyond, Verbatim};
+use super::schema::{audit_records, users};
+use super::{AuditKind, ChannelId, Page, Place, Result, Slice, Store, UserId};
+
+/// Something that was done.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_records, check_for_backend(Pg))]
+pub struct AuditRecord {
+    /// Its id, which sorts by time.
+    pub id: Uuid,
+    /// When; the first time, of what happened more than once.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub kind: AuditKind,
+    /// Who; nobody, if nobody was signed in, or if it was the operator.
+    pub actor_id: Option<UserId>,
+    /// Whose account or channel it was.
+    pub subject_id: Option<UserId>,
+    /// Which channel.
+    pub channel_id: Option<ChannelId>,
+    /// From where.
+    pub address: Option<String>,
+    /// What there is to say beyond that.
+    pub detail: Option<String>,
+    /// How often.
+    pub times: i32,
+}
+
+impl AuditRecord {
+    /// Where it stands in the list.
+    pub fn place(&self) -> Place {
+        Place::Id(self.id)
+    }
+}
+
+/// Which records a list holds.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Of what the user with that handle did.
+    pub actor: Option<String>,
+    /// Of what was done to the user with that handle.
+    pub subject: Option<String>,
+    /// Of that kind.
+    pub kind: Option<AuditKind>,
+}
+
+type Listed<'a> = audit_records::BoxedQuery<'a, Pg>;
+
+impl AuditFilter {
+    fn list(&self) -> Listed<'_> {
+        let mut list = audit_records::table.into_boxed();
+        let user = |handle| users::table.filter(users::handle.eq(handle)).select(users::id.nullable());
+        if let Some(handle) = &self.actor {
+            list = list.filter(audit_records::actor_id.eq(user(handle).single_value()));
+        }
+        if let Some(handle) = &self.subject {
+            list = list.filter(audit_records::subject_id.eq(user(handle).single_value()));
+        }
+        if let Some(kind) = self.kind {
+            list = list.filter(audit_records::kind.eq(kind));
+        }
+        list
+    }
+}
+
+impl Store {
+    /// A page of what is on record, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_audit(&self, filter: &AuditFilter, page: &Page) -> Result<Slice<AuditRecord>> {
+        let mut list = filter.list();
+        for bound in Beyond::bounds(page, "audit_records.id", true) {
+            list = list.filter(bound);
+        }
+        let order = if page.from_end { "audit_records.id" } else { "audit_records.id DESC" };
+        let list = list.order(Verbatim(order)).limit(page.probe()).select(AuditRecord::as_select());
+        Ok(page.slice(list.load(&mut self.connection().await?).await?))
+    }
+
+    /// How many records the whole list holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_audit(&self, filter: &AuditFilter) -> Result<i64> {
+        Ok(filter.list().count().get_result(&mut self.connection().await?).await?)
+    }
+}
