@@ -23,6 +23,7 @@ pub mod scan;
 mod source;
 mod stream;
 mod stream_list;
+mod suspension;
 mod topic;
 mod user;
 mod viewer_count;
@@ -68,6 +69,7 @@ struct Query(
 #[graphql(name = "Mutation")]
 struct Mutation(
     user::UserMutation,
+    suspension::SuspensionMutation,
     topic::TopicMutation,
     channels::ChannelMutation,
     stream::StreamMutation,

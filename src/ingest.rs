@@ -21,7 +21,7 @@ use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
     Attempt, Began, Channel, ChannelId, Connection, Deed, EndedStream, Loc, Once, Publishing, Removed,
-    Renewed, Report, Sealed, StopReason, Store, StoreError,
+    Renewed, Report, Sealed, Standing, StopReason, Store, StoreError, UserId,
 };
 
 pub use callback::Callback;
@@ -267,6 +267,19 @@ impl Ingest {
         self.save_counts(channel.loc).await?;
         let removed = self.store.delete_channel(channel.id, deed).await?;
         Ok(self.cut_off(removed))
+    }
+
+    /// Shuts a user out, and cuts off whoever broadcasts into the user's channels.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn suspend_user(&self, user: UserId, reason: &str, deed: &Deed) -> Result<Standing> {
+        for loc in self.store.locs_on_the_air(user).await? {
+            self.save_counts(loc).await?;
+        }
+        let (standing, ended) = self.store.suspend(user, reason, deed).await?;
+        ended.iter().for_each(|ended| self.cut(ended));
+        Ok(standing)
     }
 
     /// A key for a channel, and the form in which it is kept.

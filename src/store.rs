@@ -49,7 +49,7 @@ pub use events::{Backlog, Event, Position, WakeUps};
 pub use keys::Resealed;
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
-pub use sessions::SignedIn;
+pub use sessions::{Opened, SignedIn};
 pub use standing::Standing;
 pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
 pub use streams::{Airing, Counts, Stream, StreamChange};

@@ -30,7 +30,8 @@ use tally::lifecycle::Lifecycle;
 use tally::media::PlaybackTokens;
 use tally::realtime::{Presence, Session, listen};
 use tally::store::{
-    Airing, ChannelId, Connection, Counts, Created, Deed, Loc, NewChannel, NewUser, Role, Store, StreamId, UserId,
+    Airing, ChannelId, Connection, Counts, Created, Deed, Loc, NewChannel, NewUser, Role, Store, StreamId,
+    UserId,
 };
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::process::Command;

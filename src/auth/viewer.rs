@@ -32,6 +32,10 @@ pub enum Action<'a> {
     ManageTopics,
     /// Give users roles.
     SetRole,
+    /// Shut users out and let them in again.
+    Suspend,
+    /// See whether a user is shut out, and why.
+    ReadSuspension(&'a User),
     /// Read who did what.
     ReadAudit,
 }
@@ -51,8 +55,10 @@ impl Viewer {
     /// # Errors
     /// Why not.
     pub fn may(&self, action: Action<'_>) -> Result<(), Denied> {
-        let role = self.role();
-        let owns = |channel: &Channel| self.id() == Some(channel.owner_id);
+        // Whoever is shut out may what nobody in particular may.
+        let acting = self.user().filter(|user| user.suspended_at.is_none());
+        let role = acting.map(|user| user.role);
+        let owns = |channel: &Channel| acting.is_some_and(|user| user.id == channel.owner_id);
         let allowed = match action {
             Action::CreateChannel => role >= Some(Role::Streamer),
             Action::EditChannel(channel) | Action::ReadKey(channel) => {
@@ -61,7 +67,10 @@ impl Viewer {
             Action::Publish(channel) => owns(channel) && role >= Some(Role::Streamer),
             Action::EndStream(channel) => owns(channel) || role >= Some(Role::Moderator),
             Action::Watch(channel) => !channel.protected || owns(channel) || role == Some(Role::Admin),
-            Action::ManageTopics | Action::SetRole | Action::ReadAudit => role == Some(Role::Admin),
+            Action::ReadSuspension(user) => role == Some(Role::Admin) || self.id() == Some(user.id),
+            Action::ManageTopics | Action::SetRole | Action::Suspend | Action::ReadAudit => {
+                role == Some(Role::Admin)
+            }
         };
         match (allowed, self) {
             (true, _) => Ok(()),

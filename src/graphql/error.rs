@@ -20,6 +20,8 @@ pub(super) enum ApiError {
     Unauthenticated(&'static str),
     /// Signed in, but not allowed.
     Forbidden,
+    /// The right password of somebody who is shut out.
+    Suspended,
     /// No such thing, or not for this viewer's eyes; `what` says which.
     NotFound { what: &'static str },
     /// An argument cannot be taken; `field` is its path.
@@ -46,6 +48,7 @@ impl ApiError {
         match self {
             Self::Unauthenticated(why) => ("UNAUTHENTICATED", (*why).to_owned()),
             Self::Forbidden => ("FORBIDDEN", "you may not do this".to_owned()),
+            Self::Suspended => ("FORBIDDEN", "this account is suspended".to_owned()),
             Self::NotFound { what } => ("NOT_FOUND", format!("there is no such {what}")),
             Self::BadInput { field, why } => ("BAD_USER_INPUT", format!("{field}: {why}")),
             Self::Conflict { field, why } => ("CONFLICT", format!("{field}: {why}")),

@@ -8,10 +8,11 @@ use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
 use super::page::{PageArguments, cost};
 use super::scalar::{DateTime, NodeId, user_id};
+use super::suspension::Suspension;
 use super::{cookie, input};
 use crate::auth::{Action, SessionToken};
 use crate::config::SignUp;
-use crate::store::{self, ChannelFilter, Created, NewUser, Standing, UserId};
+use crate::store::{self, ChannelFilter, Created, NewUser, Opened, Standing, UserId};
 
 /// What a user may do on this site. Each role may all that the one before it may.
 #[derive(Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
@@ -31,7 +32,7 @@ pub(super) enum Role {
 #[derive(Clone)]
 pub(super) struct User(pub(super) store::User);
 
-/// Somebody with an account on this site. All of it is public.
+/// Somebody with an account on this site. All of it but `suspension` is public.
 #[Object]
 impl User {
     /// The user's opaque, globally unique id.
@@ -68,6 +69,14 @@ impl User {
         let filter = ChannelFilter { owner: Some(self.0.handle.clone()), ..ChannelFilter::default() };
         let page = PageArguments { first, after, last, before }.page()?;
         ChannelConnection::new(ctx, filter, ChannelOrder::Newest, page)
+    }
+
+    /// The suspension in force, or null. Null for everyone but admins and the user, who when suspended has no session
+    /// to ask with.
+    async fn suspension(&self, ctx: &Context<'_>) -> Option<Suspension> {
+        ctx.viewer().may(Action::ReadSuspension(&self.0)).ok()?;
+        let (at, reason) = self.0.suspended_at.zip(self.0.suspension_reason.clone())?;
+        Some(Suspension { at: DateTime(at), reason })
     }
 
     /// When the account was made.
@@ -193,8 +202,8 @@ impl UserMutation {
     }
 
     /// Opens a session. `UNAUTHENTICATED` when handle and password do not belong together; which of them is wrong
-    /// is not said. `RATE_LIMITED` after 10 attempts for a handle in a minute, whether it is anybody's or not, and
-    /// after many that failed from the same address.
+    /// is not said. `FORBIDDEN` with the right password of an account that is suspended. `RATE_LIMITED` after 10
+    /// attempts for a handle in a minute, whether it is anybody's or not, and after many that failed from the same address.
     async fn sign_in(
         &self,
         ctx: &Context<'_>,
@@ -209,13 +218,18 @@ impl UserMutation {
         // Many may have come at once, and been wrong while this one waited for its turn.
         let guess = parts.guesses.password(address)?;
         let right = parts.passwords.verify(turn, SecretString::from(input.password), stored).await?;
-        if let Some(user) = user.clone().filter(|_| right) {
-            guess.forgive();
-            return open_session(ctx, user).await;
+        let account = user.as_ref().map(|user| user.id);
+        let opened = match user {
+            Some(user) if right => {
+                guess.forgive();
+                open_session(ctx, user).await
+            }
+            _ => Err(ApiError::Unauthenticated("handle and password do not belong together")),
+        };
+        if let Err(ApiError::Unauthenticated(_) | ApiError::Suspended) = opened {
+            parts.store.note_failed_sign_in(&handle, account, &ctx.deed()).await?;
         }
-        let account = user.map(|user| user.id);
-        parts.store.note_failed_sign_in(&handle, account, &ctx.deed()).await?;
-        Err(ApiError::Unauthenticated("handle and password do not belong together"))
+        opened
     }
 
     /// Ends the session that this request came with, at once. False when it came with none.
@@ -241,7 +255,7 @@ impl UserMutation {
 }
 
 /// The user whose standing was to be changed, if it could be.
-fn standing(changed: Standing) -> Result<store::User> {
+pub(super) fn standing(changed: Standing) -> Result<store::User> {
     match changed {
         Standing::Is(user) => Ok(user),
         Standing::Nobody => Err(ApiError::NotFound { what: "user" }),
@@ -256,7 +270,10 @@ async fn open_session(ctx: &Context<'_>, user: store::User) -> Result<AuthPayloa
     let Parts { store, chance, session, .. } = ctx.parts();
     let (token, deed) = (SessionToken::new(chance), ctx.deed().by(user.id));
     let expires_at = deed.at() + *session;
-    store.create_session(&token.hash(), user.id, expires_at, &deed).await?;
+    match store.create_session(&token.hash(), user.id, expires_at, &deed).await? {
+        Opened::Open => {}
+        Opened::Suspended => return Err(ApiError::Suspended),
+    }
     cookie::set(ctx, &token);
     Ok(AuthPayload { token: token.reveal(), user: User(user), expires_at: DateTime(expires_at) })
 }

@@ -149,12 +149,17 @@ impl Ingest {
     /// Cuts the publisher of an ended stream off, and keeps at it until nginx carries it no more: it may have been
     /// let in a moment ago and not be on nginx's list yet. Should all that fail, its next report is refused.
     pub(super) fn cut_off(&self, removed: Option<Removed>) -> Option<Removed> {
-        if let Some(ended) = removed.as_ref().and_then(|removed| removed.ended.clone()) {
-            tracing::info!(loc = %ended.loc, "a stream was ended; its publisher is cut off");
-            let ingest = self.clone();
-            self.tasks.pass("cut off", async move { ingest.keep_cutting(&ended).await });
+        if let Some(ended) = removed.as_ref().and_then(|removed| removed.ended.as_ref()) {
+            self.cut(ended);
         }
         removed
+    }
+
+    /// The same, of a stream that has ended.
+    pub(super) fn cut(&self, ended: &EndedStream) {
+        tracing::info!(loc = %ended.loc, "a stream was ended; its publisher is cut off");
+        let (ingest, ended) = (self.clone(), ended.clone());
+        self.tasks.pass("cut off", async move { ingest.keep_cutting(&ended).await });
     }
 
     async fn keep_cutting(&self, ended: &EndedStream) {

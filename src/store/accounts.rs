@@ -24,6 +24,10 @@ pub struct User {
     pub role: Role,
     /// When the account was made.
     pub created_at: DateTime<Utc>,
+    /// Since when the user is shut out.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub suspension_reason: Option<String>,
 }
 
 /// An account to be made.

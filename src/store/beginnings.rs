@@ -10,9 +10,9 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on};
-use super::schema::{channels, streams};
+use super::schema::{channels, streams, users};
 use super::transitions::{repeat, resume};
-use super::{Channel, ChannelId, EventKind, Result, Store, StreamId, StreamState};
+use super::{Channel, ChannelId, EventKind, Result, Store, StreamId, StreamState, UserId};
 
 /// A publisher that asks to begin on a channel.
 #[derive(Clone, Debug)]
@@ -72,7 +72,8 @@ impl Store {
         connection
             .transaction(async |connection| {
                 let ids: Vec<ChannelId> = news.iter().map(|new| new.channel).collect();
-                let locked = lock_all(connection, &ids).await?;
+                let mut locked = lock_all(connection, &ids).await?;
+                leave_out_suspended(connection, &mut locked).await?;
                 let mut there: HashMap<ChannelId, Publishing> = HashMap::new();
                 for publishing in publishing_on(connection, &ids).await? {
                     there.insert(publishing.channel, publishing);
@@ -104,6 +105,15 @@ async fn lock_all(connection: &mut AsyncPgConnection, ids: &[ChannelId]) -> Quer
         .load::<(Channel, Option<Vec<u8>>)>(connection)
         .await?;
     Ok(rows.into_iter().map(|(channel, hash)| (channel.id, (channel, hash))).collect())
+}
+
+/// Leaves out the channels of owners who are shut out. Read once the rows are locked: whoever suspends locks them too.
+async fn leave_out_suspended(connection: &mut AsyncPgConnection, locked: &mut Locked) -> QueryResult<()> {
+    let owners: Vec<UserId> = locked.values().map(|(channel, _)| channel.owner_id).collect();
+    let suspended = users::table.filter(users::id.eq_any(owners)).filter(users::suspended_at.is_not_null());
+    let suspended: Vec<UserId> = suspended.select(users::id).load(connection).await?;
+    locked.retain(|_, (channel, _)| !suspended.contains(&channel.owner_id));
+    Ok(())
 }
 
 /// Decides about one, and writes what is not a start: starts are written together afterwards. `there` is who

@@ -10,6 +10,8 @@ table! {
         role -> Text,
         password_hash -> Text,
         created_at -> Timestamptz,
+        suspended_at -> Nullable<Timestamptz>,
+        suspension_reason -> Nullable<Text>,
     }
 }
 

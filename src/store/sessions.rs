@@ -19,6 +19,15 @@ pub struct SignedIn {
     pub expires_at: DateTime<Utc>,
 }
 
+/// What came of opening a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is open.
+    Open,
+    /// The user is shut out.
+    Suspended,
+}
+
 impl Store {
     /// Opens a session, and forgets those of the same user that have expired.
     ///
@@ -30,11 +39,18 @@ impl Store {
         user: UserId,
         expires_at: DateTime<Utc>,
         deed: &Deed,
-    ) -> Result<()> {
+    ) -> Result<Opened> {
         let now = deed.at();
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
+                // Whoever suspends waits for us and then ends the session, or we wait and see it.
+                let admitted =
+                    users::table.find(user).filter(users::suspended_at.is_null()).select(users::id);
+                let admitted = admitted.for_share().first::<UserId>(connection).await.optional()?;
+                if admitted.is_none() {
+                    return Ok(Opened::Suspended);
+                }
                 let old = sessions::table.filter(sessions::user_id.eq(user));
                 diesel::delete(old.filter(sessions::expires_at.le(now))).execute(connection).await?;
                 let new = (
@@ -44,7 +60,8 @@ impl Store {
                     sessions::expires_at.eq(expires_at),
                 );
                 diesel::insert_into(sessions::table).values(new).execute(connection).await?;
-                Ok(record(connection, deed, of(AuditKind::SignedIn, user)).await?)
+                record(connection, deed, of(AuditKind::SignedIn, user)).await?;
+                Ok(Opened::Open)
             })
             .await
     }
@@ -58,6 +75,7 @@ impl Store {
             .inner_join(users::table)
             .filter(sessions::token_hash.eq(token_hash))
             .filter(sessions::expires_at.gt(now))
+            .filter(users::suspended_at.is_null())
             .select((User::as_select(), sessions::expires_at))
             .first::<(User, DateTime<Utc>)>(&mut self.connection().await?)
             .await
@@ -97,6 +115,7 @@ impl Store {
             .inner_join(users::table)
             .filter(sessions::token_hash.eq_any(asked))
             .filter(sessions::expires_at.gt(now))
+            .filter(users::suspended_at.is_null())
             .select((sessions::token_hash, users::role));
         let held = found.load::<(Vec<u8>, Role)>(&mut self.connection().await?).await?;
         Ok(held.into_iter().collect())

@@ -1,11 +1,13 @@
-//! What users are to this site, and that somebody always is its admin.
+//! What users are to this site: their roles, and whether they are shut out; and that somebody always is its admin.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::audit::{Deed, Done, record};
-use super::schema::users;
-use super::{AuditKind, Result, Role, Store, User, UserId};
+use super::schema::{channels, sessions, users};
+use super::transitions::{EndedStream, end_on_channel};
+use super::{AuditKind, ChannelId, Result, Role, StopReason, Store, User, UserId};
 
 /// What came of changing what a user may do.
 #[derive(Debug)]
@@ -46,13 +48,101 @@ impl Store {
             })
             .await
     }
+
+    /// Shuts a user out: all sessions end, and so does what is on the air on any of the user's channels. Of one who is
+    /// shut out already nothing changes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn suspend(
+        &self,
+        id: UserId,
+        reason: &str,
+        deed: &Deed,
+    ) -> Result<(Standing, Vec<EndedStream>)> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                if is_last_admin(connection, id).await? {
+                    return Ok((Standing::LastAdmin, Vec::new()));
+                }
+                let Some(before) = lock(connection, id).await? else {
+                    return Ok((Standing::Nobody, Vec::new()));
+                };
+                if before.suspended_at.is_some() {
+                    return Ok((Standing::Is(before), Vec::new()));
+                }
+                let user = diesel::update(users::table.find(id))
+                    .set((users::suspended_at.eq(deed.at()), users::suspension_reason.eq(reason)))
+                    .returning(User::as_returning())
+                    .get_result(connection)
+                    .await?;
+                diesel::delete(sessions::table.filter(sessions::user_id.eq(id))).execute(connection).await?;
+                let (kind, detail) = (AuditKind::Suspended, Some(reason));
+                record(connection, deed, Done { kind, subject: Some(id), channel: None, detail }).await?;
+                let ended = end_all(connection, id, deed).await?;
+                Ok((Standing::Is(user), ended))
+            })
+            .await
+    }
+
+    /// Lets a user in again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reinstate(&self, id: UserId, deed: &Deed) -> Result<Standing> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let Some(before) = lock(connection, id).await? else { return Ok(Standing::Nobody) };
+                if before.suspended_at.is_none() {
+                    return Ok(Standing::Is(before));
+                }
+                let free = (
+                    users::suspended_at.eq(None::<DateTime<Utc>>),
+                    users::suspension_reason.eq(None::<&str>),
+                );
+                let user = diesel::update(users::table.find(id)).set(free).returning(User::as_returning());
+                let user = user.get_result(connection).await?;
+                let kind = AuditKind::Reinstated;
+                record(connection, deed, Done { kind, subject: Some(id), channel: None, detail: None })
+                    .await?;
+                Ok(Standing::Is(user))
+            })
+            .await
+    }
+}
+
+/// Ends what is on the air on all channels of a user. Their rows are locked whether anything is or not: a publisher
+/// who comes at this moment waits for us and then finds the owner shut out, or we wait and find the stream.
+async fn end_all(
+    connection: &mut AsyncPgConnection,
+    owner: UserId,
+    deed: &Deed,
+) -> QueryResult<Vec<EndedStream>> {
+    let all = channels::table
+        .filter(channels::owner_id.eq(owner))
+        .order(channels::id)
+        .select((channels::id, channels::live, channels::name))
+        .for_no_key_update()
+        .load::<(ChannelId, bool, String)>(connection)
+        .await?;
+    let mut ended = Vec::new();
+    for (channel, _, name) in all.into_iter().filter(|(_, live, _)| *live) {
+        let (kind, detail) = (AuditKind::StreamEnded, Some(name.as_str()));
+        let done = Done { kind, subject: Some(owner), channel: Some(channel), detail };
+        record(connection, deed, done).await?;
+        ended.extend(end_on_channel(connection, channel, StopReason::EndedByModerator, deed.at()).await?);
+    }
+    Ok(ended)
 }
 
 /// Whether that user is the only admin. All admins' rows stay locked, so that of two admins who take each other's role
 /// away one stays.
 async fn is_last_admin(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<bool> {
-    let admins = users::table.filter(users::role.eq(Role::Admin)).order(users::id).select(users::id);
-    let admins: Vec<UserId> = admins.for_no_key_update().load(connection).await?;
+    let admins = users::table.filter(users::role.eq(Role::Admin)).filter(users::suspended_at.is_null());
+    let admins: Vec<UserId> =
+        admins.order(users::id).select(users::id).for_no_key_update().load(connection).await?;
     Ok(admins == [id])
 }
 

@@ -11,7 +11,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use super::events::{Happened, append};
 use super::page::Verbatim;
 use super::schema::{channels, streams};
-use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
+use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId, UserId};
 
 /// One broadcast on a channel.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -98,6 +98,15 @@ impl Store {
     pub async fn streams_on_the_air(&self, channels: &[ChannelId]) -> Result<Vec<Stream>> {
         let found = on_the_air().filter(streams::channel_id.eq_any(channels)).select(Stream::as_select());
         Ok(found.load(&mut self.connection().await?).await?)
+    }
+
+    /// The addresses of a user's channels that are on the air.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn locs_on_the_air(&self, owner: UserId) -> Result<Vec<Loc>> {
+        let found = channels::table.filter(channels::owner_id.eq(owner)).filter(channels::live);
+        Ok(found.select(channels::loc).load(&mut self.connection().await?).await?)
     }
 
     /// Renames a stream or gives it another topic; while it is on the air that is an event. `None` when there is

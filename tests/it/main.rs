@@ -36,6 +36,7 @@ mod sockets;
 mod sql;
 mod streams;
 mod support;
+mod suspension;
 mod topics;
 mod toy;
 mod websocket;

@@ -71,6 +71,12 @@ impl Cast {
         made["createTopic"]["topic"]["id"].clone()
     }
 
+    /// The id of somebody whom nothing else is about.
+    async fn somebody(&self, number: usize) -> Value {
+        let user = self.site.actor(&format!("somebody_{number}"), Role::Viewer).await;
+        user.data("{ me { id } }", json!({})).await["me"]["id"].clone()
+    }
+
     /// The document of an action with variables that nothing but permission speaks against.
     async fn document(&mut self, action: &str, number: usize) -> (&'static str, Value) {
         let nothing = json!({});
@@ -120,9 +126,16 @@ impl Cast {
                 input(json!({"id": self.topic(&format!("retired-{number}")).await})),
             ),
             "`auditRecords`" => ("{ auditRecords { nodes { kind } } }", json!({})),
+            "`suspendUser`" => (
+                "mutation ($input: SuspendUserInput!) { suspendUser(input: $input) { user { id } } }",
+                input(json!({"userId": self.somebody(number).await, "reason": "Spam"})),
+            ),
+            "`reinstateUser`" => (
+                "mutation ($input: ReinstateUserInput!) { reinstateUser(input: $input) { user { id } } }",
+                input(json!({"userId": self.somebody(number).await})),
+            ),
             "`setRole`" => {
-                let user = self.site.actor(&format!("raised_{number}"), Role::Viewer).await;
-                let id = user.data("{ me { id } }", json!({})).await["me"]["id"].clone();
+                let id = self.somebody(number).await;
                 (
                     "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { id } } }",
                     input(json!({"userId": id, "role": "STREAMER"})),

@@ -315,7 +315,7 @@ async fn a_restart_keeps_the_figures_and_counts_nobody_twice() {
 }
 
 /// What the door of playback says: the directory that it opens.
-async fn door(stage: &Stage, token: &str, loc: &str) -> (u16, Option<String>) {
+pub(crate) async fn door(stage: &Stage, token: &str, loc: &str) -> (u16, Option<String>) {
     let request = stage.site.client.get(format!("http://{}/media-auth", stage.site.internal));
     let request = request.header("x-tally-secret", SECRET).header("x-tally-token", token);
     let answer = request.header("x-tally-loc", loc).send().await.expect("an answer");
@@ -324,7 +324,7 @@ async fn door(stage: &Stage, token: &str, loc: &str) -> (u16, Option<String>) {
     (answer.status().as_u16(), directory)
 }
 
-async fn token(actor: &crate::site::Actor, loc: &str) -> Result<String, String> {
+pub(crate) async fn token(actor: &crate::site::Actor, loc: &str) -> Result<String, String> {
     let start =
         "mutation ($input: StartPlaybackInput!) { startPlayback(input: $input) { playback { url } } }";
     let answer = actor.ask(start, json!({"input": {"loc": loc}})).await;

@@ -11,16 +11,12 @@ use crate::socket::Socket;
 use crate::support::Server;
 use crate::toy::Toy;
 
-const SIGN_IN: &str = "mutation ($input: SignInInput!) { signIn(input: $input) { token user { id } } }";
-const SET_ROLE: &str = "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { role } } }";
+pub(crate) const SIGN_IN: &str =
+    "mutation ($input: SignInInput!) { signIn(input: $input) { token user { id } } }";
+pub(crate) const SET_ROLE: &str =
+    "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { role } } }";
 
-async fn socket_of(address: std::net::SocketAddr, actor: &Actor) -> Socket {
-    let token = actor.token.as_deref().expect("signed in");
-    let payload = json!({"authorization": format!("Bearer {token}")});
-    Socket::with(address, payload).await.expect("an acknowledgement")
-}
-
-async fn id_of(actor: &Actor) -> Value {
+pub(crate) async fn id_of(actor: &Actor) -> Value {
     actor.data("{ me { id } }", json!({})).await["me"]["id"].clone()
 }
 
@@ -31,7 +27,7 @@ async fn me(socket: &mut Socket, id: &str) -> Value {
 }
 
 /// The code that a socket is closed with, whatever it says before.
-async fn end_of(socket: &mut Socket) -> u16 {
+pub(crate) async fn end_of(socket: &mut Socket) -> u16 {
     loop {
         if let Err(code) = socket.read().await {
             return code;
@@ -47,8 +43,8 @@ async fn signing_out_closes_the_sockets_of_that_session_and_no_others() {
     let input = json!({"input": {"handle": "mia", "password": "password of mia"}});
     let again = stage.site.anonymous().data(SIGN_IN, input).await;
     let second = first.with_token(again["signIn"]["token"].as_str().unwrap());
-    let mut ended = [socket_of(stage.site.public, &first).await, socket_of(beside.public, &first).await];
-    let mut kept = socket_of(stage.site.public, &second).await;
+    let mut ended = [Socket::of(stage.site.public, &first).await, Socket::of(beside.public, &first).await];
+    let mut kept = Socket::of(stage.site.public, &second).await;
     let mut nobody = Socket::open(stage.site.public).await;
     let keys = "subscription { streamEvents { stream { channel { ingest { streamKey } } } } }";
     for socket in ended.iter_mut().chain([&mut kept, &mut nobody]) {
@@ -69,7 +65,7 @@ async fn signing_out_closes_the_sockets_of_that_session_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_runs_out_closes_its_sockets() {
     let site = Site::start().await;
-    let mut socket = socket_of(site.public, &site.actor("mia", Role::Viewer).await).await;
+    let mut socket = Socket::of(site.public, &site.actor("mia", Role::Viewer).await).await;
     site.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
     assert_eq!(end_of(&mut socket).await, 4403);
 }
@@ -82,12 +78,12 @@ async fn another_role_closes_the_sockets_of_its_user_who_comes_back_with_it() {
     let beside = site.again().await;
     let id = id_of(&mia).await;
     for role in ["VIEWER", "ADMIN"] {
-        let mut sockets = [socket_of(site.public, &mia).await, socket_of(beside.public, &mia).await];
+        let mut sockets = [Socket::of(site.public, &mia).await, Socket::of(beside.public, &mia).await];
         admin.data(SET_ROLE, json!({"input": {"userId": id, "role": role}})).await;
         for socket in &mut sockets {
             assert_eq!(end_of(socket).await, 4403);
         }
-        let mut socket = socket_of(site.public, &mia).await;
+        let mut socket = Socket::of(site.public, &mia).await;
         assert_eq!(me(&mut socket, "me").await, json!({"handle": "mia", "role": role}));
     }
 }

@@ -11,6 +11,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::site::Actor;
+
 /// How long anything may take that is to come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -37,6 +39,13 @@ impl Socket {
         let acknowledged = opened.read().await?;
         assert_eq!(acknowledged, json!({"type": "connection_ack"}));
         Ok(opened)
+    }
+
+    /// Opens one as somebody who has signed in.
+    pub(crate) async fn of(address: SocketAddr, actor: &Actor) -> Self {
+        let token = actor.token.as_deref().expect("signed in");
+        let payload = json!({"authorization": format!("Bearer {token}")});
+        Self::with(address, payload).await.expect("an acknowledgement")
     }
 
     pub(crate) async fn say(&mut self, message: Value) {

@@ -7,17 +7,11 @@ use tally::store::Role;
 use crate::nginx::Stage;
 use crate::socket::Socket;
 
-async fn signed_in(stage: &Stage, actor: &crate::site::Actor) -> Socket {
-    let token = actor.token.as_deref().expect("signed in");
-    let payload = json!({"authorization": format!("Bearer {token}")});
-    Socket::with(stage.site.public, payload).await.expect("an acknowledgement")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_and_mutations_run_over_a_socket_as_whoever_opened_it() {
     let stage = Stage::set().await;
     let mut nobody = Socket::open(stage.site.public).await;
-    let mut owner = signed_in(&stage, &stage.owner).await;
+    let mut owner = Socket::of(stage.site.public, &stage.owner).await;
     for (socket, me) in [(&mut nobody, Value::Null), (&mut owner, json!({"handle": "mia"}))] {
         socket.start("me", "{ me { handle } }", json!({})).await;
         assert_eq!(socket.next("me").await, json!({"me": me}));
@@ -58,10 +52,11 @@ async fn a_key_is_in_a_subscriptions_events_for_its_owner_alone() {
     let events = events.replace("streamEvents", &format!("streamEvents(after: {start})"));
     let mut sockets = vec![
         (Socket::open(stage.site.public).await, Value::Null),
-        (signed_in(&stage, &eve).await, Value::Null),
+        (Socket::of(stage.site.public, &eve).await, Value::Null),
     ];
     for actor in [&stage.owner, &root] {
-        sockets.push((signed_in(&stage, actor).await, json!({"streamKey": stage.channel["key"]})));
+        sockets
+            .push((Socket::of(stage.site.public, actor).await, json!({"streamKey": stage.channel["key"]})));
     }
     for (socket, _) in &mut sockets {
         socket.start("1", &events, json!({})).await;

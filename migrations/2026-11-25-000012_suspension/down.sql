@@ -1,0 +1,1 @@
+ALTER TABLE users DROP CONSTRAINT users_suspension, DROP COLUMN suspension_reason, DROP COLUMN suspended_at;
