@@ -55,11 +55,18 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     Ok(match id {
         NodeId::User(id) => loader.load_one(id).await?.map(|row| Node::User(User(row))),
         NodeId::Topic(id) => loader.load_one(id).await?.map(|row| Node::Topic(Topic(row))),
-        // By address a deleted channel is gone, and so it is by id.
+        // By address a deleted channel is gone, and so it is by id, with its streams.
         NodeId::Channel(id) => {
             let there = loader.load_one(id).await?.filter(|row| row.deleted_at.is_none());
             there.map(|row| Node::Channel(row.into()))
         }
-        NodeId::Stream(id) => loader.load_one(id).await?.map(|row| Node::Stream(row.into())),
+        NodeId::Stream(id) => match loader.load_one(id).await? {
+            Some(row) => {
+                let channel = loader.load_one(row.channel_id).await?;
+                let there = channel.is_some_and(|channel| channel.deleted_at.is_none());
+                there.then(|| Node::Stream(row.into()))
+            }
+            None => None,
+        },
     })
 }
