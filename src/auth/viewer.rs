@@ -32,10 +32,8 @@ pub enum Action<'a> {
     ManageTopics,
     /// Give users roles.
     SetRole,
-    /// Shut users out and let them in again.
+    /// Shut users out and let them in again; see who is shut out, and why.
     Suspend,
-    /// See whether a user is shut out, and why.
-    ReadSuspension(&'a User),
     /// Read who did what.
     ReadAudit,
 }
@@ -67,7 +65,6 @@ impl Viewer {
             Action::Publish(channel) => owns(channel) && role >= Some(Role::Streamer),
             Action::EndStream(channel) => owns(channel) || role >= Some(Role::Moderator),
             Action::Watch(channel) => !channel.protected || owns(channel) || role == Some(Role::Admin),
-            Action::ReadSuspension(user) => role == Some(Role::Admin) || self.id() == Some(user.id),
             Action::ManageTopics | Action::SetRole | Action::Suspend | Action::ReadAudit => {
                 role == Some(Role::Admin)
             }

@@ -71,10 +71,10 @@ impl User {
         ChannelConnection::new(ctx, filter, ChannelOrder::Newest, page)
     }
 
-    /// The suspension in force, or null. Null for everyone but admins and the user, who when suspended has no session
-    /// to ask with.
+    /// The suspension in force, or null. Null for everyone but admins; the user, who has no session to ask with, is
+    /// told at sign-in.
     async fn suspension(&self, ctx: &Context<'_>) -> Option<Suspension> {
-        ctx.viewer().may(Action::ReadSuspension(&self.0)).ok()?;
+        ctx.viewer().may(Action::Suspend).ok()?;
         let (at, reason) = self.0.suspended_at.zip(self.0.suspension_reason.clone())?;
         Some(Suspension { at: DateTime(at), reason })
     }

@@ -101,7 +101,7 @@ fn described(description: &Option<async_graphql::Positioned<String>>) -> Option<
     description.as_ref().map(|text| text.node.as_str())
 }
 
-fn definitions(sdl: &str) -> Vec<TypeDefinition> {
+pub(crate) fn definitions(sdl: &str) -> Vec<TypeDefinition> {
     let parsed = parse_schema(sdl).unwrap_or_else(|error| panic!("{error}"));
     let types = parsed.definitions.into_iter().filter_map(|definition| match definition {
         TypeSystemDefinition::Type(definition) => Some(definition.node),

@@ -159,14 +159,19 @@ pub(crate) struct Actor {
 impl Actor {
     /// The whole answer to a document.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
+        let text = self.text(query, variables).await;
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
+    }
+
+    /// The same, byte for byte.
+    pub(crate) async fn text(&self, query: &str, variables: Value) -> String {
         let mut request = self.client.post(format!("http://{}/graphql", self.public));
         request = request.header("content-type", "application/json");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let body = unlike_any(query, variables);
-        let text = request.body(body).send().await.expect("an answer").text().await.expect("a body");
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
+        request.body(body).send().await.expect("an answer").text().await.expect("a body")
     }
 
     /// The data of an answer that must have no errors.
