@@ -43,7 +43,19 @@ SELECT md5('past' || n)::uuid, channels.id, loc, false, topic_id, '-', 'ended', 
 FROM generate_series(1, :channels / 2) AS n
 JOIN channels ON channels.loc = md5('loc' || (n % 1000 + 1))::uuid;
 
+INSERT INTO audit_records (id, at, kind, actor_id, subject_id)
+SELECT
+    (lpad(to_hex(n), 12, '0') || md5('record' || n)::text)::varchar(32)::uuid,
+    now(),
+    CASE WHEN n % 2000 = 0 THEN 'suspended' ELSE
+        (ARRAY['signed_in', 'signed_in', 'signed_in', 'signed_out', 'key_read', 'sign_in_failed', 'role_changed'])[n % 7 + 1]
+    END,
+    CASE WHEN n % 7 <> 5 THEN md5('user' || (n * 7919::bigint % 1000 + 1))::uuid END,
+    md5('user' || (n * 7907::bigint % 1000 + 1))::uuid
+FROM generate_series(1, :channels) AS n;
+
 VACUUM ANALYZE users;
+VACUUM ANALYZE audit_records;
 VACUUM ANALYZE topics;
 VACUUM ANALYZE channels;
 VACUUM ANALYZE channel_search;

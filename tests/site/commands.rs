@@ -40,7 +40,10 @@ async fn the_command_line_does_what_it_says_or_says_why_not_in_one_line() {
 
     let mut set_role = tally();
     set_role.args(["user", "set-role", "--handle", "made_up", "--role", "moderator", "--data-dir"]).arg(&dir);
+    let made_up = Actor::sign_in(&site, "made_up", "another by hand").await;
+    let open = made_up.subscribe("subscription { streamEvents { cursor } }", json!({})).await;
     success(run(&mut set_role, "").await);
+    open.until_cut(seconds(5)).await;
     let shown = typed.data("{ user(handle: \"made_up\") { role } }", json!({})).await;
     assert_eq!(shown["user"]["role"], "MODERATOR");
 
