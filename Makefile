@@ -2,6 +2,7 @@
 # make demo   a test picture with sound is broadcast to the demo channel of the site that runs
 # make test   every test, on a machine that has git, Rust, Node and apt
 # make bench  Tally measured beside its peers, in docs/performance.md; on two cores that do nothing else, in half an hour
+# make fuzz   the fuzz targets, a minute each; SECONDS=N for longer
 # make lint   formatting, lints, documentation, licences
 #
 # ARGS are given to tally: make up ARGS="--http 127.0.0.1:9000 --rtmp 127.0.0.1:9001"
@@ -23,7 +24,7 @@ TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
 # What the benchmarks measure us beside.
 PEERS_INSTALLED := benches/peers/node_modules/.installed
 
-.PHONY: up demo build setup web test test-web test-rust bench lint lint-web lint-rust clean
+.PHONY: up demo build setup web test test-web test-rust bench fuzz lint lint-web lint-rust clean
 
 up: setup build
 	@exec $(TALLY) up $(ARGS)
@@ -68,6 +69,15 @@ bench: $(PEERS_INSTALLED)
 	@cargo bench --locked --features bench --no-run $(BENCHES:%=--bench %)
 	@for name in $(BENCHES); do \
 	  script/with-postgres cargo bench --locked --features bench --bench $$name -- $(or $(ARGS),--write); done
+
+# The stable compiler can do it; what finds memory errors cannot, and there is no unsafe code to have any.
+FUZZ_TARGETS := document websocket callback playback
+
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: installing cargo-fuzz"; cd / && cargo install cargo-fuzz --locked --quiet; }
+	@for target in $(FUZZ_TARGETS); do \
+	  cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target -- -max_total_time=$(or $(SECONDS),60) \
+	    -max_len=65536 -timeout=2 -print_final_stats=1; done
 
 lint: lint-web lint-rust
 

@@ -10,6 +10,8 @@ mod context;
 mod cookie;
 mod error;
 mod event;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod ingest;
 mod input;
 mod load;
@@ -45,6 +47,8 @@ use load::Loads;
 #[cfg(feature = "bench")]
 pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
+#[cfg(feature = "fuzz")]
+pub use fuzz::fuzz;
 pub use source::{Asked, Sharing, Told};
 
 /// Deeper than anything sensible; graphql-js' introspection is 15 deep and must pass.

@@ -38,6 +38,8 @@ pub use self::internal::{Internal, internal};
 pub use self::origin::ClientAddress;
 pub use self::patience::Patience;
 use self::responses::Responses;
+#[cfg(feature = "fuzz")]
+pub use self::websocket::fuzz;
 use crate::ambient::{Chance, Clock};
 use crate::config::Origin;
 pub use crate::graphql::{Asked, Sharing, Told};

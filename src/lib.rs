@@ -19,6 +19,8 @@ pub mod ambient;
 pub mod auth;
 pub mod command;
 pub mod config;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod graphql;
 pub mod http;
 pub mod ingest;

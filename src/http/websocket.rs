@@ -9,6 +9,8 @@
 mod ages;
 mod connection;
 mod frame;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod outbox;
 mod reader;
 mod rights;
@@ -32,6 +34,8 @@ use reader::Reader;
 use room::Full;
 
 pub(super) use connection::Connection;
+#[cfg(feature = "fuzz")]
+pub use fuzz::fuzz;
 pub(super) use rights::review;
 pub(super) use sockets::{Sockets, sweep};
 
