@@ -9,6 +9,10 @@ use tokio::net::TcpStream;
 
 /// The most bytes that wait for all clients together, and the most of their incomplete messages.
 const MOST_OF_ALL: usize = 256 * 1024 * 1024;
+/// In how many parts that is looked at.
+const PARTS: usize = 256;
+/// By how much the room for what waits grows at a time. Doubling it would take twice what is counted.
+const STEP: usize = 16 * 1024;
 
 /// Bytes that wait for something, of all clients.
 #[derive(Default)]
@@ -23,6 +27,13 @@ impl Backlog {
         self.0.fetch_sub(old, Ordering::Relaxed);
         let others = self.0.fetch_add(new, Ordering::Relaxed);
         if new > 0 && others > MOST_OF_ALL { Err(Full) } else { Ok(()) }
+    }
+
+    /// What one client may have of `most`: the less, the more waits for all. So a crowd that does not read comes to its
+    /// bound before all is taken, and whoever is slow for a moment still finds room.
+    fn share(&self, most: usize) -> usize {
+        let free = MOST_OF_ALL.saturating_sub(self.0.load(Ordering::Relaxed));
+        most / PARTS * free.div_ceil(MOST_OF_ALL / PARTS)
     }
 }
 
@@ -47,7 +58,8 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Writes frames, or keeps what cannot be written, if no more than `most` bytes would have to wait before them.
+    /// Writes frames, or keeps what cannot be written, if no more than `most` bytes would have to wait before them, or
+    /// this client's share of that.
     ///
     /// # Errors
     /// [`Full`] when they would, or when the connection is broken.
@@ -70,12 +82,15 @@ impl Outbox {
         if rest.is_empty() {
             return Ok(());
         }
-        if self.len() > most {
+        if self.len() > all.share(most) {
             return Err(Full);
         }
         if all.exchange(0, rest.len()).is_err() {
             all.0.fetch_sub(rest.len(), Ordering::Relaxed);
             return Err(Full);
+        }
+        if self.waiting.capacity() - self.waiting.len() < rest.len() {
+            self.waiting.reserve_exact(rest.len().next_multiple_of(STEP));
         }
         self.waiting.extend_from_slice(rest);
         Ok(())
@@ -105,5 +120,39 @@ impl Outbox {
     pub(super) fn clear(&mut self, all: &Backlog) {
         all.0.fetch_sub(self.len(), Ordering::Relaxed);
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_that_does_not_read_leaves_room_for_who_is_slow_for_a_moment() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        while stream.try_write(&[0; 64 * 1024]).is_ok() {}
+        let (all, most, event) = (Backlog::default(), 256 * 1024, [0; 10_000]);
+        let mut alone = Outbox::default();
+        while alone.write(&stream, &event, most, &all).is_ok() {}
+        assert!((most..most + 2 * event.len()).contains(&alone.len()));
+        assert!(alone.waiting.capacity() < alone.len() + 2 * STEP, "hardly more than what is counted");
+        alone.clear(&all);
+
+        let mut crowd: Vec<Outbox> = std::iter::repeat_with(Outbox::default).take(10_000).collect();
+        let mut refused = 0;
+        for _ in 0..10 {
+            let writes = crowd.iter_mut().map(|it| it.write(&stream, &event, most, &all));
+            refused += writes.filter(Result::is_err).count();
+        }
+        let waiting: usize = crowd.iter().map(Outbox::len).sum();
+        assert!(refused > 10_000 && waiting < MOST_OF_ALL, "{refused} refused, {waiting} bytes wait");
+        assert!(alone.write(&stream, &event, most, &all).is_ok());
+        assert!(alone.write(&stream, &event, most, &all).is_ok(), "and once more");
+        crowd.iter_mut().for_each(|it| it.clear(&all));
+        alone.clear(&all);
+        assert_eq!(all.share(most), most);
     }
 }
