@@ -1,5 +1,5 @@
-//! Connections: accepted, bounded in number, in header size and in the time that a head may take, and closed
-//! after the answer under way when the process stops.
+//! Connections: accepted, bounded in number, in header size, in the time that a head may take and in the time that a
+//! client may not read; closed after the answer under way when the process stops.
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,6 +26,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 /// connections before (`keepalive_timeout` in its upstreams), so that it never sends a request into one that is being
 /// closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of what is written to it; the system gives it up then.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of a request, which also bounds a query sent with GET.
 const MAX_HEAD: usize = 32 * 1024;
 /// How long to wait before accepting again when the system has no more file descriptors.
@@ -35,11 +38,18 @@ const BREATHER: Duration = Duration::from_millis(100);
 /// # Errors
 /// None by itself: what goes wrong with one connection is that connection's affair.
 pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) -> Result<(), Failure> {
-    serve_with(HEAD_TIMEOUT, listener, router, tasks).await
+    serve_with(Limits { head: HEAD_TIMEOUT, read: READ_TIMEOUT }, listener, router, tasks).await
+}
+
+/// How long a client may take for what.
+#[derive(Clone, Copy)]
+struct Limits {
+    head: Duration,
+    read: Duration,
 }
 
 async fn serve_with(
-    head_timeout: Duration,
+    limits: Limits,
     listener: TcpListener,
     router: Router,
     tasks: Tasks,
@@ -49,13 +59,13 @@ async fn serve_with(
     loop {
         let accepted = tokio::select! {
             () = stopping.cancelled() => return Ok(()),
-            accepted = accept(&listener, &free) => accepted,
+            accepted = accept(&listener, limits, &free) => accepted,
         };
         match accepted {
             Ok((stream, peer, permit)) => {
                 tasks.pass(
                     "connection",
-                    converse(stream, peer, head_timeout, router.clone(), tasks.clone(), permit),
+                    converse(stream, peer, limits, router.clone(), tasks.clone(), permit),
                 );
             }
             Err(error) => {
@@ -68,19 +78,21 @@ async fn serve_with(
 
 async fn accept(
     listener: &TcpListener,
+    limits: Limits,
     free: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     // Small messages go out as they are written; the writer itself puts bursts together.
     stream.set_nodelay(true)?;
+    set_tcp_user_timeout(&stream, u32::try_from(limits.read.as_millis()).unwrap_or(u32::MAX))?;
     Ok((stream, Peer(peer), permit))
 }
 
 async fn converse(
     stream: TcpStream,
     peer: Peer,
-    head_timeout: Duration,
+    limits: Limits,
     router: Router,
     tasks: Tasks,
     permit: OwnedSemaphorePermit,
@@ -92,7 +104,7 @@ async fn converse(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(limits.head)
         .max_header_size(MAX_HEAD)
         .max_buf_size(2 * MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
@@ -113,6 +125,9 @@ async fn converse(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
@@ -131,14 +146,45 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_head_that_does_not_arrive_is_not_waited_for() {
+    /// A server that waits for nothing longer than a fraction of a second.
+    async fn impatient(router: Router) -> (SocketAddr, Lifecycle) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let lifecycle = Lifecycle::default();
         let tasks = lifecycle.tasks().clone();
-        let short = Duration::from_millis(100);
-        tasks.keep("listener", serve_with(short, listener, Router::new(), tasks.clone()));
+        let limits = Limits { head: Duration::from_millis(100), read: Duration::from_millis(300) };
+        tasks.keep("listener", serve_with(limits, listener, router, tasks.clone()));
+        (address, lifecycle)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_is_given_up() {
+        /// Larger than what the system keeps on the way.
+        const LARGE: usize = 64 * 1024 * 1024;
+        let (answered, mut given_up) = tokio::sync::watch::channel(());
+        let answered = std::sync::Mutex::new(Some(answered));
+        // The answer holds the sender for as long as it is being written.
+        let answer = move || {
+            let held = answered.lock().unwrap().take();
+            let chunk = bytes::Bytes::from_static(&[b'x'; 64 * 1024]);
+            let chunks = futures_util::stream::iter(0..LARGE / chunk.len()).map(move |_| {
+                let _held = &held;
+                Ok::<_, io::Error>(chunk.clone())
+            });
+            std::future::ready(axum::body::Body::from_stream(chunks))
+        };
+        let answer = Arc::new(answer);
+        let (address, _lifecycle) =
+            impatient(Router::new().route("/", axum::routing::get(move || answer()))).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let over = timeout(Duration::from_secs(20), async { while given_up.changed().await.is_ok() {} });
+        assert!(over.await.is_ok(), "nobody waits for it any more");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_arrive_is_not_waited_for() {
+        let (address, _lifecycle) = impatient(Router::new()).await;
         for sent in ["", "GET / HTTP/1.1\r\nHos"] {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(sent.as_bytes()).await.unwrap();

@@ -23,6 +23,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
@@ -79,8 +80,12 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
     tasks.clone().pass("upgrade", async move {
         let Ok(upgraded) = upgrade.await else { return };
         let Ok(raw) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        let now = public.sockets.now();
-        let connection = Connection::new(public, raw.io.into_inner(), id, address, now);
+        let (now, stream) = (public.sockets.now(), raw.io.into_inner());
+        // From here on the sweep looks after it: a client that is out of reach for a moment may come back.
+        if let Err(error) = set_tcp_user_timeout(&stream, 0) {
+            tracing::debug!(%error, "a socket keeps the system's own patience");
+        }
+        let connection = Connection::new(public, stream, id, address, now);
         if !accepted {
             connection.close(&Close::SubprotocolNotAcceptable);
         }
