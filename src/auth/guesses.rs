@@ -42,8 +42,9 @@ impl Guesses {
     /// # Errors
     /// When there were too many tries for the account, or too many wrong ones from there.
     pub fn sign_in(&self, handle: &str, address: IpAddr) -> Result<(), Wait> {
-        self.sign_ins.check(address)?;
-        self.accounts.count(handle.as_bytes()).map(drop)
+        let counted =
+            self.sign_ins.check(address).and_then(|()| self.accounts.count(handle.as_bytes()).map(drop));
+        counted.inspect_err(|_| limited("sign_in"))
     }
 
     /// The password is about to be looked at: it counts for a wrong one until it was right.
@@ -51,7 +52,7 @@ impl Guesses {
     /// # Errors
     /// When too many from there were wrong since it came.
     pub fn password(&self, address: IpAddr) -> Result<Counted<'_>, Wait> {
-        self.sign_ins.count(address)
+        self.sign_ins.count(address).inspect_err(|_| limited("sign_in"))
     }
 
     /// Somebody makes an account.
@@ -59,8 +60,13 @@ impl Guesses {
     /// # Errors
     /// When too many were made from there.
     pub fn sign_up(&self, address: IpAddr) -> Result<(), Wait> {
-        self.sign_ups.count(address).map(drop)
+        self.sign_ups.count(address).map(drop).inspect_err(|_| limited("sign_up"))
     }
+}
+
+/// Counts who was told to come later, and where.
+fn limited(at: &'static str) {
+    metrics::counter!("tally_limited_total", "at" => at).increment(1);
 }
 
 /// A limit for each address, and one for each network.
@@ -170,7 +176,8 @@ mod tests {
         let origins = origins();
         let school = IpAddr::from([192, 0, 2, 1]);
         for _ in 0..1000 {
-            origins.count(school).ok().expect("let in").forgive();
+            let Ok(counted) = origins.count(school) else { panic!("nobody was wrong") };
+            counted.forgive();
         }
         assert_eq!(let_in(&origins, std::iter::repeat_n(school, 40)), 30);
         // What was refused for its network was not counted for its address.

@@ -71,6 +71,7 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
     let room = match public.sockets.rooms.admit(address) {
         Ok(room) => room,
         Err(Full::Address) => {
+            metrics::counter!("tally_limited_total", "at" => "socket").increment(1);
             return refused(StatusCode::TOO_MANY_REQUESTS, "too many connections from your address");
         }
         Err(Full::All) => return refused(StatusCode::SERVICE_UNAVAILABLE, "too many connections"),

@@ -49,6 +49,7 @@ async fn admit(ingest: &Ingest, headers: &HeaderMap, form: &[u8]) -> Response {
     };
     // Without a word: the log was told when it began.
     if !ingest.guesses.may_try(&shown) {
+        metrics::counter!("tally_limited_total", "at" => "publish").increment(1);
         return REFUSE.into_response();
     }
     let answer = match ingest.publish(connection, name).await {
