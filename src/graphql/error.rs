@@ -139,7 +139,7 @@ impl From<PasswordError> for ApiError {
 impl From<Wait> for ApiError {
     fn from(Wait(wait): Wait) -> Self {
         // Whoever waits for whole seconds has waited long enough.
-        Self::RateLimited { seconds: wait.as_millis().div_ceil(1000) as u64 }
+        Self::RateLimited { seconds: wait.as_nanos().div_ceil(1_000_000_000) as u64 }
     }
 }
 
