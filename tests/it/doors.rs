@@ -162,9 +162,16 @@ async fn an_error_tells_no_statement_and_guesses_at_no_name() {
 async fn every_method_and_every_error_carries_the_headers_that_protect_browsers() {
     let server = with_origins().await;
     for method in [Method::GET, Method::POST, Method::PUT, Method::OPTIONS, Method::HEAD, Method::DELETE] {
-        for path in
-            ["/graphql", "/", "/nothing", "/view/x/", "/studio", "/readyz", "/stream-thumb/placeholder.png"]
-        {
+        for path in [
+            "/graphql",
+            "/",
+            "/nothing",
+            "/view/x/",
+            "/graphiql",
+            "/studio",
+            "/readyz",
+            "/stream-thumb/placeholder.png",
+        ] {
             let reply = server.send(method.as_str(), path, &[APP], "").await;
             let header = |name: &str| reply.header(name).unwrap_or_else(|| panic!("{method} {path}: {name}"));
             assert_eq!(header("x-content-type-options"), "nosniff");
