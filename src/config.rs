@@ -242,6 +242,29 @@ mod tests {
         }
     }
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn origins_are_given_one_by_one_or_together() {
+        use clap::Parser;
+        let line = [
+            "tally",
+            "--cors-origin=https://a.example,http://b.example",
+            "--cors-origin",
+            "http://c.example",
+        ];
+        let origins = Line::parse_from(line).settings.cors_origin;
+        let origins: Vec<&str> = origins.iter().map(Origin::as_str).collect();
+        assert_eq!(origins, ["https://a.example", "http://b.example", "http://c.example"]);
+        for wrong in ["--cors-origin=*", "--sockets-per-address=0", "--sockets-per-address=50001"] {
+            assert!(Line::try_parse_from(["tally", wrong]).is_err(), "{wrong}");
+        }
+    }
+
     #[test]
     fn a_database_url_is_never_shown() {
         let url: DatabaseUrl = "postgres://tally:secret@localhost/tally".parse().expect("a URL");
