@@ -38,6 +38,7 @@ use async_graphql::{
     ValidationMode, Value,
 };
 use futures_util::stream::BoxStream;
+use tokio::sync::Semaphore;
 
 use crate::auth::{SessionToken, Viewer};
 use crate::store::StoreError;
@@ -97,6 +98,8 @@ pub struct Graph {
     /// Validates.
     pricing: Schema<Query, Mutation, Subscription>,
     parts: Arc<Parts>,
+    /// Whose turn it is to open a subscription.
+    openings: Arc<Semaphore>,
 }
 
 /// The schema in GraphQL's own language, as `schema.graphql` holds it.
@@ -118,6 +121,7 @@ impl Graph {
             schema: builder().validation_mode(ValidationMode::Fast).finish(),
             pricing: builder().extension(price::Pricing).finish(),
             parts: Arc::new(parts),
+            openings: Arc::new(Semaphore::new(source::OPENINGS)),
         }
     }
 

@@ -24,6 +24,9 @@ use crate::realtime::Keeps;
 
 /// How many events are answered together, with shared loads.
 const TOGETHER: usize = 64;
+/// How many subscriptions are opened at a time. When everybody comes back at once, whoever waits here waits for its turn
+/// with nothing but its arguments in hand, and half of the connections to the database stay free for others.
+pub(super) const OPENINGS: usize = 8;
 /// How long to wait when the database is away, before an event is answered again.
 const BREATHER: Duration = Duration::from_secs(1);
 /// The fields that depend on who asks. `tests/it/fan_out.rs` holds this to the code.
@@ -132,10 +135,15 @@ impl Course {
     /// What happens next. It is in boxes, which are there only while something happens.
     async fn step(self) -> Option<(Vec<Told>, Self)> {
         match self {
-            Self::Opening(subscription) => match Box::pin(subscription.open()).await {
-                Ok(events) => Some((Vec::new(), Self::Open(subscription, events))),
-                Err(response) => Some((vec![Told { subject: None, response }], Self::Over)),
-            },
+            Self::Opening(subscription) => {
+                let turn = subscription.graph.openings.acquire().await;
+                let opened = Box::pin(subscription.open()).await;
+                drop(turn);
+                Some(match opened {
+                    Ok(events) => (Vec::new(), Self::Open(subscription, events)),
+                    Err(response) => (vec![Told { subject: None, response }], Self::Over),
+                })
+            }
             Self::Open(subscription, mut events) => {
                 let mut together = vec![events.next().await?];
                 while together.len() < TOGETHER

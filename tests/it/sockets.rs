@@ -6,6 +6,7 @@ use tally::store::Role;
 
 use crate::nginx::Stage;
 use crate::socket::Socket;
+use crate::sql::Sql;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_and_mutations_run_over_a_socket_as_whoever_opened_it() {
@@ -79,4 +80,28 @@ async fn a_stop_of_the_api_tells_subscribers_to_come_again() {
     let (said, drained) = tokio::join!(socket.read(), stage.site.lifecycle.finish());
     assert_eq!(said, Err(1012));
     assert!(drained, "every task has ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_wait_to_be_opened_leave_the_database_to_others() {
+    let stage = Stage::set().await;
+    let mut holder = Sql::on(&stage.site.url).await;
+    holder.run("BEGIN; LOCK TABLE channels").await;
+    let mut socket = Socket::open(stage.site.public).await;
+    for number in 0..50 {
+        let counts = format!(
+            "subscription ($locs: [UUID!]!) {{ n{number}: viewerCountChanged(locs: $locs) {{ currentViewers }} }}"
+        );
+        socket.start(&number.to_string(), &counts, json!({"locs": [stage.loc()]})).await;
+    }
+    let waiting = "SELECT count(*)::text AS line FROM pg_locks WHERE NOT granted";
+    while holder.lines(waiting).await[0].parse::<u32>().unwrap() < 8 {}
+    for _ in 0..20 {
+        stage.site.anonymous().data("{ topics { name } }", json!({})).await;
+    }
+    assert_eq!(holder.lines(waiting).await, ["8"]);
+    holder.run("COMMIT").await;
+    for number in 0..50 {
+        socket.collect(&number.to_string(), 1).await;
+    }
 }
