@@ -26,15 +26,16 @@ pub(crate) const OF_TABLES: Words = Words {
 };
 
 impl Words {
-    /// A request's body. `tag` makes it differ from others: it is a variable that the document does not ask for.
-    pub(crate) fn body(self, tag: Option<u64>) -> String {
+    /// A request's body. `tag` is asked about as well, by a variable, so that requests with different ones are different
+    /// questions, and whoever answers must have looked at it. No type has such a name, and no table is asked.
+    pub(crate) fn body(self, tag: u64) -> String {
         let Self { list, arguments, channel, owner, topic } = self;
         let document = format!(
-            "{{ {list}({arguments}) {{ nodes {{ name startedAt currentViewers \
-                {channel} {{ loc name {owner} {{ handle displayName }} }} {topic} {{ slug name }} }} }} }}"
+            "query ($tag: String!) {{ {list}({arguments}) {{ nodes {{ name startedAt currentViewers \
+                {channel} {{ loc name {owner} {{ handle displayName }} }} {topic} {{ slug name }} }} }} \
+                __type(name: $tag) {{ name }} }}"
         );
-        let variables = tag.map_or_else(|| json!({}), |tag| json!({"tag": tag}));
-        json!({"query": document, "variables": variables}).to_string()
+        json!({"query": document, "variables": {"tag": format!("T{tag}")}}).to_string()
     }
 
     /// What an answer says, whatever its words; `None` when it is not an answer to the question.

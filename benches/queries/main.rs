@@ -111,7 +111,7 @@ fn measure(
         content.unwrap_or_else(|| panic!("{}: {}", subject.name(), String::from_utf8_lossy(answer)))
     };
     for (different, [rate, own, database]) in [true, false].into_iter().zip(ROWS) {
-        let body = |number: u64| subject.words().body(different.then_some(number));
+        let body = |number: u64| subject.words().body(if different { number } else { 0 });
         let seen = std::cell::RefCell::new(expected.take());
         let check = |answer: &[u8]| {
             let content = content(answer);

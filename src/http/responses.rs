@@ -3,7 +3,7 @@
 //!
 //! An answer serves no question that comes more than [`FRESH`] after it was begun, and none that comes after anybody
 //! was told of something that happened since: whoever reads because of an event, or behind a cursor, finds it. What
-//! failed is told to those who waited for it, and to nobody later.
+//! failed is told to those who waited for it, and to nobody later. When all who wait have gone, so has the work.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared, ready};
 
 /// How long an answer may be given again.
 const FRESH: Duration = Duration::from_millis(250);
@@ -64,22 +64,34 @@ struct Kept {
 
 struct Entry {
     asked: Moment,
-    flight: Flight,
+    course: Course,
     bytes: usize,
 }
 
+enum Course {
+    /// On its way, held by those who wait for it alone: were it held here too, nobody would go on with it once they have
+    /// gone, and it would keep what it has in hand, such as a connection to the database.
+    Coming(WeakShared<BoxFuture<'static, Arc<Finished>>>),
+    There(Flight),
+}
+
 impl Entry {
-    fn serves(&self, now: Moment) -> bool {
-        let failed = || self.flight.peek().is_some_and(|finished| !finished.lasts);
-        now.time.saturating_sub(self.asked.time) < FRESH && now.told == self.asked.told && !failed()
+    /// The answer, if it serves a question of that moment.
+    fn serve(&self, now: Moment) -> Option<Flight> {
+        if now.time.saturating_sub(self.asked.time) >= FRESH || now.told != self.asked.told {
+            return None;
+        }
+        match &self.course {
+            Course::Coming(flight) => flight.upgrade(),
+            Course::There(flight) => Some(flight.clone()),
+        }
     }
 }
 
 impl Responses {
     /// The answer to a question like this, if one will do.
     pub(super) fn find(&self, question: &Question, now: Moment) -> Option<Flight> {
-        let kept = self.kept();
-        kept.answers.get(question).filter(|entry| entry.serves(now)).map(|entry| entry.flight.clone())
+        self.kept().answers.get(question).and_then(|entry| entry.serve(now))
     }
 
     /// Sends a question on its way, unless one like it is; whether it did. `answer` runs as long as anybody waits.
@@ -90,8 +102,8 @@ impl Responses {
         answer: impl Future<Output = Finished> + Send + 'static,
     ) -> (Flight, bool) {
         let mut kept = self.kept();
-        if let Some(entry) = kept.answers.get(&question).filter(|entry| entry.serves(now)) {
-            return (entry.flight.clone(), false);
+        if let Some(flight) = kept.answers.get(&question).and_then(|entry| entry.serve(now)) {
+            return (flight, false);
         }
         let (all, asked) = (Arc::clone(self), question.clone());
         let settled = async move {
@@ -102,8 +114,10 @@ impl Responses {
         let flight = settled.boxed().shared();
         if question.request.len() <= MAX_QUESTION {
             kept.sweep(now);
-            if kept.answers.len() < MAX_ANSWERS {
-                kept.put(question, Entry { asked: now, flight: flight.clone(), bytes: 0 });
+            if kept.answers.len() < MAX_ANSWERS
+                && let Some(coming) = flight.downgrade()
+            {
+                kept.put(question, Entry { asked: now, course: Course::Coming(coming), bytes: 0 });
             }
         }
         (flight, true)
@@ -122,11 +136,12 @@ impl Kept {
     }
 
     /// Counts an answer that is there, or forgets it if it is not to be given again.
-    fn settle(&mut self, question: &Question, asked: Moment, finished: &Finished) {
+    fn settle(&mut self, question: &Question, asked: Moment, finished: &Arc<Finished>) {
         let size = question.request.len() + finished.body.len();
         let fits = self.bytes + size <= MAX_BYTES;
         let Some(entry) = self.answers.get_mut(question).filter(|entry| entry.asked == asked) else { return };
         if finished.lasts && fits {
+            entry.course = Course::There(ready(Arc::clone(finished)).boxed().shared());
             entry.bytes = size;
             self.bytes += size;
         } else {
@@ -191,6 +206,26 @@ mod tests {
         assert!(!second.await.lasts, "who asked first is gone, and the answer came");
         assert!(all.find(&question("a"), at(0)).is_none());
         assert!(ask(&all, "a", at(0), true).await);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_given_up() {
+        let all = Arc::new(Responses::default());
+        let in_hand = Arc::new(());
+        let held = Arc::clone(&in_hand);
+        let answer = async move {
+            std::future::pending::<()>().await;
+            drop(held);
+            finished(10, true)
+        };
+        let (mut first, _) = all.join(question("a"), at(0), answer);
+        let second = all.find(&question("a"), at(1)).unwrap();
+        assert!((&mut first).now_or_never().is_none());
+        drop(first);
+        assert_eq!(Arc::strong_count(&in_hand), 2, "somebody waits");
+        drop(second);
+        assert_eq!(Arc::strong_count(&in_hand), 1);
+        assert!(ask(&all, "a", at(2), true).await, "it is asked anew");
     }
 
     #[tokio::test]
