@@ -55,7 +55,7 @@ async fn a_broadcast_goes_on_when_nginxs_worker_is_killed() {
     let streamer = Actor::streamer(&site, "linus").await;
     let channel = streamer.channel("Stubborn", false).await;
     let mut events = streamer.events(&channel.loc, None).await;
-    let publisher = Persistent::begin(&site, &channel.key);
+    let publisher = Persistent::begin(&site.rtmp(), &channel.key);
     let started = events.expect("StreamStarted", seconds(5)).await;
     let url = site.url(&format!("/live/{}/index.m3u8", channel.loc));
     Playlist::of(&site.client, &url, 2).await;

@@ -10,6 +10,7 @@ mod browser;
 mod commands;
 mod crashes;
 mod demo;
+mod faults;
 mod headers;
 mod journey;
 mod protected;

@@ -8,7 +8,7 @@ mod publisher;
 mod site;
 mod subscription;
 
-pub(crate) use api::Actor;
+pub(crate) use api::{Actor, Channel};
 pub(crate) use playback::{Playlist, get, raw_status};
 pub(crate) use processes::{descendants, is_alive, processes, send};
 pub(crate) use publisher::{Broadcast, Persistent};

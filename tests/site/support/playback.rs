@@ -24,6 +24,12 @@ impl Playlist {
         (status == 200 && text.starts_with("#EXTM3U")).then(|| Self { url: url.to_owned(), text })
     }
 
+    /// The same for a player that takes no answer for an answer.
+    pub(crate) async fn try_get(client: &Client, url: &str) -> Option<Self> {
+        let text = client.get(url).send().await.ok()?.error_for_status().ok()?.text().await.ok()?;
+        text.starts_with("#EXTM3U").then(|| Self { url: url.to_owned(), text })
+    }
+
     /// Waits until there is one with at least so many segments.
     pub(crate) async fn of(client: &Client, url: &str, segments: usize) -> Self {
         until("the playlist appears", seconds(15), async || {

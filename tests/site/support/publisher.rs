@@ -51,22 +51,31 @@ impl Broadcast {
 pub(crate) struct Persistent {
     task: tokio::task::JoinHandle<()>,
     runs: Arc<AtomicI32>,
+    pid: Arc<AtomicI32>,
 }
 
 impl Persistent {
-    pub(crate) fn begin(site: &Site, key: &str) -> Self {
-        let (server, key) = (site.rtmp(), key.to_owned());
-        let runs = Arc::new(AtomicI32::new(0));
-        let counted = Arc::clone(&runs);
+    pub(crate) fn begin(server: &str, key: &str) -> Self {
+        let (server, key) = (server.to_owned(), key.to_owned());
+        let (runs, pid) = (Arc::new(AtomicI32::new(0)), Arc::new(AtomicI32::new(0)));
+        let (counted, shown) = (Arc::clone(&runs), Arc::clone(&pid));
         let task = tokio::spawn(async move {
             loop {
                 counted.fetch_add(1, Ordering::Relaxed);
-                let _ =
-                    command(&server, &key).stderr(Stdio::null()).spawn().expect("ffmpeg starts").wait().await;
+                let mut ffmpeg = command(&server, &key).spawn().expect("ffmpeg starts");
+                let pid = ffmpeg.id().and_then(|pid| i32::try_from(pid).ok());
+                shown.store(pid.unwrap_or(0), Ordering::Relaxed);
+                let _ = ffmpeg.wait().await;
+                shown.store(0, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
-        Self { task, runs }
+        Self { task, runs, pid }
+    }
+
+    /// The process that broadcasts at the moment, if there is one.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
     }
 
     /// How often it has begun.

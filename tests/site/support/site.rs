@@ -132,11 +132,29 @@ impl Site {
 
     /// The nginx worker.
     pub(crate) fn nginx_worker(&self) -> i32 {
+        self.nginx("nginx: worker").first().copied().expect("a worker")
+    }
+
+    /// nginx's processes whose titles begin like that.
+    pub(crate) fn nginx(&self, title: &str) -> Vec<i32> {
         let nginx = self.data_dir().canonicalize().expect("a directory").join("nginx");
-        let worker = |process: &super::processes::Process| {
-            process.directory == nginx && process.command.starts_with("nginx: worker")
+        let ours = |process: &super::processes::Process| {
+            process.directory == nginx && process.command.starts_with(title)
         };
-        processes().into_iter().find(worker).expect("a worker").pid
+        processes().into_iter().filter(ours).map(|process| process.pid).collect()
+    }
+
+    /// The private PostgreSQL's first process, if it runs.
+    pub(crate) fn postmaster(&self) -> Option<i32> {
+        let file = fs::read_to_string(self.data_dir().join("postgres/postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
+    }
+
+    /// Where the database is.
+    pub(crate) fn database(&self) -> String {
+        let running = fs::read(self.data_dir().join("run/up.json")).expect("it says what runs");
+        let running: serde_json::Value = serde_json::from_slice(&running).expect("JSON");
+        running["database_url"].as_str().expect("a URL").to_owned()
     }
 
     /// Processes that work in its directory or were given a path in it.

@@ -16,13 +16,23 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     pub(super) async fn open(url: &str, token: Option<&str>, document: &str, variables: Value) -> Self {
+        Self::try_open(url, token, document, variables).await.expect("the server takes the connection")
+    }
+
+    /// The same, if the server takes the connection.
+    pub(crate) async fn try_open(
+        url: &str,
+        token: Option<&str>,
+        document: &str,
+        variables: Value,
+    ) -> Option<Self> {
         let mut request = url.into_client_request().expect("a URL");
         let protocol = "graphql-transport-ws".parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.ok()?;
         let payload = token.map(|token| json!({"authorization": format!("Bearer {token}")}));
         let greeting = json!({"type": "connection_init", "payload": payload.unwrap_or(json!({}))});
-        socket.send(Message::text(greeting.to_string())).await.expect("sent");
+        socket.send(Message::text(greeting.to_string())).await.ok()?;
         let (sender, mut sent) = mpsc::unbounded_channel();
         let order =
             json!({"id": "1", "type": "subscribe", "payload": {"query": document, "variables": variables}});
@@ -47,11 +57,18 @@ impl Subscription {
                 }
             }
         });
-        assert_eq!(sent.recv().await, Some(Value::Null), "the server takes the connection");
+        if sent.recv().await != Some(Value::Null) {
+            return None;
+        }
         // It has the order, and begins with it before it reads what another connection sends later; for HTTP
         // that is not certain, so it is given a moment.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        Self { sent, reader }
+        Some(Self { sent, reader })
+    }
+
+    /// The next message, whatever it says; None when the connection has ended.
+    pub(crate) async fn message(&mut self) -> Option<Value> {
+        self.sent.recv().await
     }
 
     /// The first field of the next payload.

@@ -1,0 +1,257 @@
+//! A site with everybody around it, all of it observed: broadcasters behind a network that can be broken, viewers, a
+//! client that follows the log, and somebody who asks the API again and again what is on the air.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::follower::Follower;
+use super::history::{self, Claim, Event, LOOK, Look, Touch};
+use super::proxy::{Behind, Proxy};
+use crate::support::{Actor, Channel, Persistent, Playlist, Site, seconds, until};
+
+/// How long a stream waits for its publisher, and how long a session counts: the product's defaults.
+const WINDOW: Duration = seconds(10);
+const TTL: Duration = seconds(12);
+/// How long a look at the API may take; a later answer is none.
+const PATIENCE: Duration = seconds(2);
+
+pub(super) struct World {
+    pub(super) site: Site,
+    pub(super) streamer: Actor,
+    pub(super) stages: Vec<Stage>,
+    follower: Follower,
+    observed: Arc<Observed>,
+    looking: AbortOnDropHandle<()>,
+}
+
+/// A channel and its broadcaster, who comes back whenever it is cut off.
+pub(super) struct Stage {
+    pub(super) channel: Channel,
+    pub(super) network: Arc<Proxy>,
+    pub(super) publisher: Persistent,
+    viewers: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What has been seen so far, on one clock.
+struct Observed {
+    since: Instant,
+    channels: Mutex<Vec<history::Channel>>,
+    complaints: Mutex<Vec<String>>,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    stream: String,
+    #[diesel(sql_type = Text)]
+    loc: String,
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+impl World {
+    /// So many broadcasters on a site with these flags, all on the air, two viewers each.
+    pub(super) async fn of(broadcasters: usize, flags: &[&str]) -> Self {
+        let site = Site::start(flags).await;
+        let follower = Follower::begin(&site).await;
+        let streamer = Actor::streamer(&site, "grace").await;
+        let observed = Arc::new(Observed {
+            since: Instant::now(),
+            channels: Mutex::new(vec![history::Channel::default(); broadcasters]),
+            complaints: Mutex::default(),
+        });
+        let mut stages = Vec::new();
+        for place in 0..broadcasters {
+            let channel = streamer.channel(&format!("Channel {place}"), false).await;
+            let rtmp = site.rtmp();
+            let nginx = rtmp.trim_start_matches("rtmp://").trim_end_matches("/live").parse();
+            let network = Arc::new(Proxy::to(Behind::Tcp(nginx.expect("an address"))).await);
+            let publisher = Persistent::begin(&format!("rtmp://{}/live", network.address), &channel.key);
+            stages.push(Stage { channel, network, publisher, viewers: Vec::new() });
+        }
+        let networks = stages.iter().map(|stage| Arc::clone(&stage.network)).collect();
+        let look = look_all(Actor::anonymous(&site), document(&stages), networks, Arc::clone(&observed));
+        let looking = AbortOnDropHandle::new(tokio::spawn(look));
+        let mut world = Self { site, streamer, stages, follower, observed, looking };
+        world.settled().await;
+        for place in 0..broadcasters {
+            world.watch(place, "a quiet viewer");
+            world.watch(place, "another one");
+        }
+        world
+    }
+
+    /// Adds a viewer to a channel, who stays.
+    pub(super) fn watch(&mut self, place: usize, name: &str) {
+        let stage = &mut self.stages[place];
+        let url = self.site.url(&format!("/live/{}/index.m3u8", stage.channel.loc));
+        let watching = watch(Arc::clone(&self.observed), place, name.to_owned(), url);
+        stage.viewers.push(AbortOnDropHandle::new(tokio::spawn(watching)));
+    }
+
+    /// Takes the last viewer away from a channel.
+    pub(super) fn leave(&mut self, place: usize) {
+        self.stages[place].viewers.pop();
+    }
+
+    /// Waits until everybody is on the air and the API says so.
+    pub(super) async fn settled(&self) {
+        // What was seen before counts for nothing.
+        let from = self.observed.since.elapsed();
+        until("everybody is on the air, and known to be", seconds(40), async || {
+            let channels = self.observed.channels();
+            let well = |channel: &history::Channel| {
+                let look = channel.looks.last();
+                look.is_some_and(|it| {
+                    it.at > from && it.sends && it.said.is_some_and(|(claim, _)| claim == Claim::Live)
+                })
+            };
+            channels.iter().all(well).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the API says that of a channel.
+    pub(super) async fn until_said(&self, place: usize, claim: Claim) {
+        until(&format!("the API says {claim:?} of channel {place}"), seconds(20), async || {
+            let said = self.observed.channels()[place].looks.last()?.said?;
+            (said.0 == claim).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until all is well again, then holds what everybody saw against what is promised. Nothing may be wrong,
+    /// and the one stream of each channel must have gone on all the time if `unbroken`.
+    pub(super) async fn end(mut self, unbroken: bool) {
+        self.settled().await;
+        let log = self.log().await;
+        for e in &log {
+            eprintln!("EVENT {e:?}");
+        }
+        let told = until("the follower has heard everything", seconds(10), async || {
+            Some(self.follower.seen()).filter(|seen| seen.len() >= log.len())
+        })
+        .await;
+        self.looking.abort();
+        // Had it ended by itself, it would say why.
+        if let Err(error) = (&mut self.looking).await {
+            assert!(error.is_cancelled(), "{error}");
+        }
+        let mut wrong = history::breaches(&log);
+        if told[..log.len()] != log {
+            wrong.push(format!("the follower was told {told:?}, and the log says {log:?}"));
+        }
+        let streams = log.iter().filter(|event| event.kind == "started").count();
+        if unbroken && streams != self.stages.len() {
+            wrong.push(format!("{streams} streams for {} broadcasters: {log:?}", self.stages.len()));
+        }
+        wrong.extend(self.forgotten_transactions().await);
+        wrong.extend(self.follower.complaints());
+        wrong.extend(lock(&self.observed.complaints).iter().cloned());
+        for (place, channel) in self.observed.channels().iter().enumerate() {
+            let all = channel.wrong_claims(WINDOW).into_iter().chain(channel.wrong_counts(TTL));
+            wrong.extend(all.map(|what| format!("channel {place} at {what}")));
+        }
+        if !wrong.is_empty() {
+            for l in &self.observed.channels()[0].looks[..12] {
+                eprintln!("{l:?}");
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        self.site.stop().await;
+    }
+
+    pub(super) async fn connection(&self) -> AsyncPgConnection {
+        AsyncPgConnection::establish(&self.site.database()).await.expect("PostgreSQL answers")
+    }
+
+    /// The whole log, whose numbers must have no gaps.
+    async fn log(&self) -> Vec<Event> {
+        let mut connection = self.connection().await;
+        let select = "SELECT kind, stream_id::text AS stream, loc::text AS loc FROM events ORDER BY number";
+        let rows: Vec<Row> = diesel::sql_query(select).load(&mut connection).await.expect("rows");
+        let last = "SELECT max(number) AS number FROM events";
+        let last: Number = diesel::sql_query(last).get_result(&mut connection).await.expect("a number");
+        assert_eq!(rows.len() as i64, last.number, "numbers have no gaps");
+        rows.into_iter().map(|Row { kind, stream, loc }| Event { kind, stream, loc }).collect()
+    }
+
+    /// Connections that rest inside a transaction.
+    async fn forgotten_transactions(&self) -> Option<String> {
+        let select = "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
+            AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'";
+        let query = diesel::sql_query(select);
+        let found: Number = query.get_result(&mut self.connection().await).await.expect("a number");
+        (found.number > 0).then(|| format!("{} connections rest inside a transaction", found.number))
+    }
+}
+
+impl Observed {
+    fn channels(&self) -> MutexGuard<'_, Vec<history::Channel>> {
+        lock(&self.channels)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One question about all channels.
+fn document(stages: &[Stage]) -> String {
+    let ask = |(place, stage): (usize, &Stage)| {
+        format!("c{place}: channel(loc: \"{}\") {{ stream {{ state currentViewers }} }}", stage.channel.loc)
+    };
+    format!("{{ {} }}", stages.iter().enumerate().map(ask).collect::<Vec<_>>().join(" "))
+}
+
+async fn look_all(anybody: Actor, document: String, networks: Vec<Arc<Proxy>>, observed: Arc<Observed>) {
+    loop {
+        let answer = tokio::time::timeout(PATIENCE, anybody.try_ask(&document, json!({}))).await;
+        let answer = answer.ok().flatten().unwrap_or_default();
+        let code = &answer["errors"][0]["extensions"]["code"];
+        if !code.is_null() && code != "UNAVAILABLE" {
+            lock(&observed.complaints).push(answer.to_string());
+        }
+        let at = observed.since.elapsed();
+        for (place, network) in networks.iter().enumerate() {
+            let said = read(&answer["data"][format!("c{place}")]);
+            observed.channels()[place].looks.push(Look { at, sends: network.carries(), said });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn read(channel: &Value) -> Option<(Claim, i64)> {
+    let stream = channel.get("stream")?;
+    let claim = match stream["state"].as_str() {
+        Some("LIVE") => Claim::Live,
+        Some("INTERRUPTED") => Claim::Interrupted,
+        _ => Claim::Off,
+    };
+    Some((claim, stream["currentViewers"].as_i64().unwrap_or(0)))
+}
+
+/// Asks for a playlist each second, as players do.
+async fn watch(observed: Arc<Observed>, place: usize, viewer: String, url: String) {
+    let client = reqwest::Client::builder().no_proxy().user_agent(viewer.clone()).timeout(PATIENCE).build();
+    let client = client.expect("a client");
+    loop {
+        if Playlist::try_get(&client, &url).await.is_some() {
+            let touch = Touch { at: observed.since.elapsed(), viewer: viewer.clone() };
+            observed.channels()[place].touches.push(touch);
+        }
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
