@@ -8,6 +8,7 @@ use tally::store::Role;
 
 use crate::nginx::{DEAD, Inside, Publisher, Stage, eventually};
 use crate::site::{Actor, SECRET, Site};
+use crate::sql::Sql;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_with_the_key_is_live_under_the_channels_address() {
@@ -256,6 +257,46 @@ async fn a_clock_that_is_set_back_holds_nobody_off_and_ends_nothing_before_it_be
     assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 403);
     stage.site.clock.step(TimeDelta::hours(-1));
     assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 302);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_we_were_away_a_stream_waits_for_its_publisher_as_if_it_had_just_gone() {
+    let mut stage = Stage::set().await;
+    let old = stage.on_the_air(1).await;
+    stage.pass(1).await;
+    old.done(&stage.site).await;
+    stage.site.clock.advance(Duration::from_secs(60));
+    stage.site.sweeper.sweep().await.unwrap();
+    assert_eq!(stage.state().await, "INTERRUPTED", "nobody was there to let it in");
+    stage.pass(9).await;
+    assert_eq!(stage.publisher(2).publish(&stage.site).await.0, 302);
+    assert_eq!(stage.log().await, ["started", "interrupted", "resumed"]);
+    stage.publisher(2).done(&stage.site).await;
+    stage.pass(11).await;
+    let end = ["interrupted", "stopped: publisher_gone"];
+    assert_eq!(stage.log().await, [&["started", "interrupted", "resumed"][..], &end].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_was_held_up_calls_nothing_over_that_could_not_be_heard() {
+    let mut stage = Stage::set().await;
+    let publisher = stage.on_the_air(1).await;
+    stage.pass(1).await;
+    let mut sql = Sql::on(&stage.site.url).await;
+    sql.run("BEGIN; LOCK TABLE streams").await;
+    let clock = stage.site.clock.clone();
+    let frozen = async {
+        let waits =
+            "SELECT 'waits' AS line FROM pg_locks WHERE NOT granted AND relation = 'streams'::regclass";
+        while sql.lines(waits).await.is_empty() {}
+        clock.advance(Duration::from_secs(20));
+        sql.run("COMMIT").await;
+    };
+    let (swept, ()) = tokio::join!(stage.site.sweeper.sweep(), frozen);
+    swept.unwrap();
+    stage.site.sweeper.sweep().await.unwrap();
+    assert_eq!(publisher.update(&stage.site, 5000).await, 204);
+    assert_eq!(stage.log().await, ["started"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
