@@ -10,6 +10,7 @@ mod audit_lists;
 mod beginnings;
 mod channel_lists;
 mod channels;
+mod connecting;
 mod events;
 mod joined;
 mod keys;
@@ -26,17 +27,15 @@ mod value;
 
 use std::time::Duration;
 
-use diesel::connection::InstrumentationEvent;
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
-use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 
+use self::connecting::Connector;
 use crate::config::DatabaseUrl;
-use crate::telemetry::Queries;
 
 pub use accounts::{Created, NewUser, User};
 pub use attempts::{Attempt, Once};
@@ -113,7 +112,8 @@ impl Store {
         let mut config = ManagerConfig::default();
         // A connection that was closed is known to be; asking each before use would double the round trips.
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| connect(url.to_owned()).boxed());
+        let connector = Connector::new();
+        config.custom_setup = Box::new(move |url| connector.clone().connect(url.to_owned()).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(url.reveal(), config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
@@ -180,23 +180,4 @@ impl Store {
 
 fn deadpool_runtime() -> deadpool::Runtime {
     deadpool::Runtime::Tokio1
-}
-
-/// Connects with time limits set: no statement of ours takes seconds, and a transaction that somebody forgot must
-/// not hold its locks.
-async fn connect(url: String) -> ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(&url).await?;
-    connection
-        .batch_execute(
-            "SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
-             SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'",
-        )
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
-    connection.set_instrumentation(|event: InstrumentationEvent<'_>| {
-        if matches!(event, InstrumentationEvent::StartQuery { .. }) {
-            Queries::note();
-        }
-    });
-    Ok(connection)
 }

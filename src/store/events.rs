@@ -9,6 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncC
 use futures_util::{StreamExt, pin_mut};
 use uuid::Uuid;
 
+use super::connecting::listen;
 use super::schema::{event_log, events};
 use super::{Airing, ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId};
 
@@ -164,9 +165,8 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn wake_ups(&self) -> Result<WakeUps> {
-        let mut connection = super::connect(self.url.reveal().to_owned())
-            .await
-            .map_err(|error| StoreError::Away(error.to_string()))?;
+        let mut connection =
+            listen(self.url.reveal()).await.map_err(|error| StoreError::Away(error.to_string()))?;
         connection.batch_execute("LISTEN tally_events").await?;
         Ok(WakeUps(connection))
     }
