@@ -59,6 +59,12 @@ pub struct Followed {
     pub position: Position,
 }
 
+/// How far the tail has come.
+enum Advanced {
+    Further,
+    Nowhere,
+}
+
 /// Why a subscription to the log ends before its subscriber does.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -147,6 +153,7 @@ impl Log {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ears = None;
+        let mut woken = true;
         loop {
             if ears.is_none() {
                 ears = self
@@ -157,7 +164,9 @@ impl Log {
                     .ok();
             }
             match self.advance().await {
-                Ok(()) => {}
+                // Nobody said so: the connection that listens may be lost without a word, as networks lose them.
+                Ok(Advanced::Further) if !woken => ears = None,
+                Ok(Advanced::Further | Advanced::Nowhere) => {}
                 // Another log is behind the same address, as after a restored backup: no cursor given out here
                 // holds, so the process starts anew and its clients with it.
                 Err(LogError::Refused) => return Err("the event log was replaced".into()),
@@ -165,20 +174,25 @@ impl Log {
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = sweep.tick() => {}
-                heard = hear(&mut ears) => if let Err(error) = heard {
-                    tracing::warn!(%error, "tailing by sweeps");
-                    ears = None;
-                },
+                _ = sweep.tick() => woken = false,
+                heard = hear(&mut ears) => {
+                    woken = true;
+                    if let Err(error) = heard {
+                        tracing::warn!(%error, "tailing by sweeps");
+                        ears = None;
+                    }
+                }
             }
         }
     }
 
     /// Reads whatever is new and passes it on.
-    async fn advance(&self) -> Result<(), LogError> {
+    async fn advance(&self) -> Result<Advanced, LogError> {
+        let mut advanced = Advanced::Nowhere;
         loop {
             let events = self.read(self.position(self.seen.load(Ordering::Acquire))).await?;
-            let Some(last) = events.last().map(|event| event.number) else { return Ok(()) };
+            let Some(last) = events.last().map(|event| event.number) else { return Ok(advanced) };
+            advanced = Advanced::Further;
             for event in events {
                 metrics::counter!("tally_events_total", "kind" => event.kind.word()).increment(1);
                 // Nobody listening is no failure.
