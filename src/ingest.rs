@@ -125,18 +125,18 @@ impl Ingest {
         Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, guesses, window, hold }
     }
 
-    /// A publisher comes with a key.
+    /// A publisher comes with a key, to the nginx worker that is said.
     ///
     /// # Errors
     /// When the database fails; then nobody may publish.
-    pub async fn publish(&self, connection: Connection, name: &[u8]) -> Result<Publish> {
+    pub async fn publish(&self, connection: Connection, worker: Option<i32>, name: &[u8]) -> Result<Publish> {
         let Some(key_hash) = self.key_hash(name) else { return Ok(Publish::Refused(Why::Key)) };
-        let mut began = self.crowd.begin(&connection, &key_hash).await?;
+        let mut began = self.crowd.begin(&connection, worker, &key_hash).await?;
         if let Ok((_, Began::Busy(incumbent))) = &began
             && self.is_gone(incumbent).await
         {
             self.interrupt_silent(incumbent).await?;
-            began = self.crowd.begin(&connection, &key_hash).await?;
+            began = self.crowd.begin(&connection, worker, &key_hash).await?;
         }
         let (loc, began) = match began {
             Ok(began) => began,

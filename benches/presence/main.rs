@@ -283,7 +283,7 @@ async fn broadcast(store: &Store, api: &Api, chance: &Chance, clock: &Clock) -> 
     };
     store.create_channel(&channel, None).await.unwrap();
     let publisher = Connection { node: "local".to_owned(), number: 1 };
-    api.ingest.publish(publisher, key.reveal().as_bytes()).await.unwrap();
+    api.ingest.publish(publisher, None, key.reveal().as_bytes()).await.unwrap();
     while !api.presence.is_on_the_air(loc) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -14,10 +14,16 @@ use crate::store::{Began, Connection, Loc, NewStream, Store, StoreError, StreamI
 /// So many begin in one transaction.
 const MOST: usize = 256;
 
+/// A publisher.
+struct Comer {
+    connection: Connection,
+    worker: Option<i32>,
+    key_hash: Vec<u8>,
+}
+
 /// A publisher at the door.
 struct Waiting {
-    connection: Connection,
-    key_hash: Vec<u8>,
+    comer: Comer,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -43,10 +49,12 @@ impl Crowd {
     pub(super) async fn begin(
         &self,
         connection: &Connection,
+        worker: Option<i32>,
         key_hash: &[u8],
     ) -> Result<Result<(Loc, Began), Why>, IngestError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { connection: connection.clone(), key_hash: key_hash.to_vec(), answer };
+        let comer = Comer { connection: connection.clone(), worker, key_hash: key_hash.to_vec() };
+        let waiting = Waiting { comer, answer };
         let stopped = || StoreError::Away("the process stops".to_owned());
         self.0.send(waiting).await.map_err(|_| stopped())?;
         Ok(answered.await.map_err(|_| stopped())??)
@@ -64,9 +72,9 @@ impl Usher {
     async fn run(self, mut waiting: mpsc::Receiver<Waiting>, stop: CancellationToken) -> Result<(), Failure> {
         let mut crowd = Vec::with_capacity(MOST);
         while let Some(1..) = stop.run_until_cancelled(waiting.recv_many(&mut crowd, MOST)).await {
-            let (doors, answers): (Vec<_>, Vec<_>) =
-                crowd.drain(..).map(|it| ((it.connection, it.key_hash), it.answer)).unzip();
-            match self.admit(&doors).await {
+            let (comers, answers): (Vec<_>, Vec<_>) =
+                crowd.drain(..).map(|waiting| (waiting.comer, waiting.answer)).unzip();
+            match self.admit(&comers).await {
                 Ok(outcomes) => {
                     for (answer, outcome) in answers.into_iter().zip(outcomes) {
                         // Whoever has left meanwhile is found out by the lease.
@@ -84,16 +92,13 @@ impl Usher {
         Ok(())
     }
 
-    async fn admit(
-        &self,
-        doors: &[(Connection, Vec<u8>)],
-    ) -> Result<Vec<Result<(Loc, Began), Why>>, StoreError> {
-        let hashes: Vec<&[u8]> = doors.iter().map(|(_, hash)| hash.as_slice()).collect();
+    async fn admit(&self, comers: &[Comer]) -> Result<Vec<Result<(Loc, Began), Why>>, StoreError> {
+        let hashes: Vec<&[u8]> = comers.iter().map(|comer| comer.key_hash.as_slice()).collect();
         let known = self.store.channels_of_keys(&hashes).await?;
         let now = self.clock.now();
-        let mut news = Vec::with_capacity(doors.len());
-        let mut outcomes = Vec::with_capacity(doors.len());
-        for (connection, key_hash) in doors {
+        let mut news = Vec::with_capacity(comers.len());
+        let mut outcomes = Vec::with_capacity(comers.len());
+        for Comer { connection, worker, key_hash } in comers {
             outcomes.push(match known.get(key_hash) {
                 None => Err(Why::Key),
                 Some((channel, owner)) => match Viewer::User(owner.clone()).may(Action::Publish(channel)) {
@@ -103,6 +108,7 @@ impl Usher {
                             id: StreamId(self.chance.id(now)),
                             channel: channel.id,
                             connection: connection.clone(),
+                            worker: *worker,
                             key_hash: key_hash.clone(),
                             now,
                             lease_until: now + LEASE,

@@ -52,7 +52,8 @@ async fn admit(ingest: &Ingest, headers: &HeaderMap, form: &[u8]) -> Response {
         metrics::counter!("tally_limited_total", "at" => "publish").increment(1);
         return REFUSE.into_response();
     }
-    let answer = match ingest.publish(connection, name).await {
+    let worker = headers.get("x-tally-worker").and_then(|worker| worker.to_str().ok()?.parse().ok());
+    let answer = match ingest.publish(connection, worker, name).await {
         Ok(answer) => answer,
         Err(error) => return failed(&error),
     };

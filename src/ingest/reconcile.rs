@@ -141,7 +141,8 @@ impl Ingest {
     /// the very one that asks, need not wait for the lease to end.
     pub(super) async fn is_gone(&self, incumbent: &Publishing) -> bool {
         match self.nginx.carried().await {
-            Ok(carried) => find(&carried, incumbent).is_none() && is_certainly_gone(&carried, incumbent),
+            // A worker that lives may have let it in a moment ago and not list it yet.
+            Ok(carried) => find(&carried, incumbent).is_none() && incumbent.worker.is_some_and(is_dead),
             Err(_) => false,
         }
     }
@@ -185,8 +186,9 @@ fn find<'a>(carried: &'a Carried, row: &Publishing) -> Option<&'a super::Carrier
 /// Absence from the list proves something only if the worker that was asked is the one that carried it, or the one
 /// that carried it is dead: after a reload the old worker goes on, unlisted.
 fn is_certainly_gone(carried: &Carried, row: &Publishing) -> bool {
-    match row.worker {
-        Some(worker) => worker == carried.worker || !Path::new(&format!("/proc/{worker}")).exists(),
-        None => false,
-    }
+    row.worker.is_some_and(|worker| worker == carried.worker || is_dead(worker))
+}
+
+fn is_dead(worker: i32) -> bool {
+    !Path::new(&format!("/proc/{worker}")).exists()
 }

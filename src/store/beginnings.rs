@@ -23,6 +23,8 @@ pub struct NewStream {
     pub channel: ChannelId,
     /// Over which connection.
     pub connection: Connection,
+    /// The nginx worker that will carry it, if nginx says so.
+    pub worker: Option<i32>,
     /// The hash of the key that it came with.
     pub key_hash: Vec<u8>,
     /// When.
@@ -138,7 +140,7 @@ async fn begin(
         protected,
         state: StreamState::Live,
         connection: new.connection.clone(),
-        worker: None,
+        worker: new.worker,
         deadline: new.lease_until,
     };
     let Some(incumbent) = there.get(&new.channel) else {
@@ -150,10 +152,10 @@ async fn begin(
         if incumbent.connection != new.connection {
             return Ok(Began::Busy(incumbent.clone()));
         }
-        repeat(connection, it.stream, new.lease_until).await?;
+        repeat(connection, it.stream, new).await?;
         return Ok(Began::Repeated(it));
     }
-    resume(connection, it.stream, &new.connection, new.now, new.lease_until).await?;
+    resume(connection, it.stream, &new.connection, new.worker, new.now, new.lease_until).await?;
     there.insert(channel.id, publishing(it.stream, it.protected));
     Ok(Began::Resumed(it))
 }
@@ -176,6 +178,7 @@ async fn start_all(
             streams::state.eq(StreamState::Live),
             streams::node.eq(new.connection.node.clone()),
             streams::connection.eq(new.connection.number),
+            streams::worker.eq(new.worker),
             streams::deadline.eq(new.lease_until),
             streams::started_at.eq(new.now),
         )

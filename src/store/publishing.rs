@@ -35,7 +35,7 @@ pub struct Publishing {
     pub state: StreamState,
     /// The publisher's connection; that of the last one while interrupted.
     pub connection: Connection,
-    /// The nginx worker that was seen to carry it.
+    /// The nginx worker that carries it, as far as nginx has said or shown.
     pub worker: Option<i32>,
     /// When the lease or the reconnect window ends.
     pub deadline: DateTime<Utc>,

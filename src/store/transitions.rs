@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use super::beginnings::NewStream;
 use super::channels::lock;
 use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on, publishing_over};
@@ -87,7 +88,8 @@ impl Store {
                 let row = diesel::update(streams::table.find(id));
                 if state == StreamState::Interrupted {
                     row.set(progress).execute(connection).await?;
-                    resume(connection, id, &report.connection, report.now, report.lease_until).await?;
+                    // Which worker carries it is seen at the next look: an old one's reports come by way of the new one.
+                    resume(connection, id, &report.connection, None, report.now, report.lease_until).await?;
                     return Ok(Renewed::Resumed);
                 }
                 // Nothing waits for the disk because of it: one that a crash of the database forgets is said
@@ -173,9 +175,9 @@ impl Store {
 pub(super) async fn repeat(
     connection: &mut AsyncPgConnection,
     id: StreamId,
-    lease_until: DateTime<Utc>,
+    new: &NewStream,
 ) -> QueryResult<()> {
-    let anew = (streams::worker.eq(None::<i32>), streams::stalls.eq(0), streams::deadline.eq(lease_until));
+    let anew = (streams::worker.eq(new.worker), streams::stalls.eq(0), streams::deadline.eq(new.lease_until));
     diesel::update(streams::table.find(id)).set(anew).execute(connection).await?;
     Ok(())
 }
@@ -184,6 +186,7 @@ pub(super) async fn resume(
     connection: &mut AsyncPgConnection,
     id: StreamId,
     publisher: &Connection,
+    worker: Option<i32>,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> QueryResult<()> {
@@ -192,7 +195,7 @@ pub(super) async fn resume(
             streams::state.eq(StreamState::Live),
             streams::node.eq(&publisher.node),
             streams::connection.eq(publisher.number),
-            streams::worker.eq(None::<i32>),
+            streams::worker.eq(worker),
             streams::stalls.eq(0),
             streams::deadline.eq(lease_until),
         ))

@@ -197,7 +197,8 @@ impl Case<'_> {
             Step::TakeKey(who) => self.held[who] = self.keys.len() - 1,
             Step::Publish(who) => {
                 let key = self.keys[self.held[who]].clone();
-                let answer = self.site.ingest.publish(over(who), key.as_bytes()).await.expect("an answer");
+                let answer =
+                    self.site.ingest.publish(over(who), None, key.as_bytes()).await.expect("an answer");
                 let expected = match self.model.publish(who, self.held[who]) {
                     Ok(()) => Publish::As(self.channel["loc"].as_str().expect("a loc").to_owned()),
                     Err(why) => Publish::Refused(why),
@@ -383,7 +384,7 @@ async fn act(site: &Site, channel: &Value, who: usize, chance: Chance) {
     for round in 0..40 {
         let [choice, ..] = chance.bytes::<2>();
         match choice % 12 {
-            0..3 => drop(site.ingest.publish(over.clone(), key.as_bytes()).await.expect("an answer")),
+            0..3 => drop(site.ingest.publish(over.clone(), None, key.as_bytes()).await.expect("an answer")),
             3..6 => {
                 site.ingest.publisher_is_there(over.clone(), key.as_bytes(), round).await.expect("an answer");
             }

@@ -138,9 +138,15 @@ impl Site {
 
     /// A callback of nginx; its status, and the name that it was redirected to.
     pub(crate) async fn callback(&self, path: &str, form: &str) -> (u16, Option<String>) {
+        self.callback_from("", path, form).await
+    }
+
+    /// The same from a worker that says which one it is.
+    pub(crate) async fn callback_from(&self, worker: &str, path: &str, form: &str) -> (u16, Option<String>) {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let request = client.build().expect("a client").post(format!("http://{}/rtmp/{path}", self.internal));
         let request = request.header("X-Tally-Secret", SECRET).header("X-Tally-Node", "local");
+        let request = request.header("X-Tally-Worker", worker);
         let answer = request.body(form.to_owned()).send().await.expect("an answer");
         let name = answer.headers().get("location").and_then(|name| name.to_str().ok()).map(str::to_owned);
         (answer.status().as_u16(), name)

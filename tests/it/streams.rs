@@ -386,6 +386,21 @@ async fn a_publisher_whose_goodbye_was_lost_is_missed_at_the_second_look() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_was_lost_before_it_was_seen_is_missed_as_soon() {
+    let mut stage = Stage::set().await;
+    let worker = stage.nginx.inside().worker.to_string();
+    let comes = async |stage: &Stage, connection| {
+        let form = stage.publisher(connection).form("publish", &format!("&name={}", stage.publisher(1).key));
+        stage.site.callback_from(&worker, "publish", &form).await.0
+    };
+    assert_eq!(comes(&stage, 1).await, 302);
+    assert_eq!(comes(&stage, 2).await, 403, "the first may not be listed yet");
+    stage.pass(2).await;
+    assert_eq!(stage.log().await, ["started", "interrupted"]);
+    assert_eq!(comes(&stage, 3).await, 302);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reloaded_nginx_decides_nothing() {
     let mut stage = Stage::set().await;
     // The old worker goes on unlisted, and lives: the first process of this machine stands for it.
