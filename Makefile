@@ -2,7 +2,8 @@
 # make demo   a test picture with sound is broadcast to the demo channel of the site that runs
 # make test   every test, on a machine that has git, Rust, Node and apt
 # make bench  Tally measured beside its peers, in docs/performance.md; on two cores that do nothing else, in half an hour
-# make fuzz   the fuzz targets, a minute each; SECONDS=N for longer
+# make soak   the site broken at random for half an hour, or DURATION=2h; TALLY_SEED=… does the same once more
+# make fuzz   the fuzz targets, a minute each, or DURATION=600 (seconds)
 # make lint   formatting, lints, documentation, licences
 #
 # ARGS are given to tally: make up ARGS="--http 127.0.0.1:9000 --rtmp 127.0.0.1:9001"
@@ -24,7 +25,7 @@ TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
 # What the benchmarks measure us beside.
 PEERS_INSTALLED := benches/peers/node_modules/.installed
 
-.PHONY: up demo build setup web test test-web test-rust bench fuzz lint lint-web lint-rust clean
+.PHONY: up demo build setup web test test-web test-rust soak bench fuzz lint lint-web lint-rust clean
 
 up: setup build
 	@exec $(TALLY) up $(ARGS)
@@ -62,6 +63,10 @@ test-web: web
 test-rust: web $(TESTS_INSTALLED)
 	@script/with-postgres cargo test --locked
 
+soak: web $(TESTS_INSTALLED)
+	@TALLY_SOAK=$(or $(DURATION),30m) script/with-postgres \
+	  cargo test --locked --test site -- --ignored --nocapture --exact faults::soak::whatever_happens_for_however_long
+
 # Each with a PostgreSQL of its own. ARGS for those that know them: --quick to try it out, --only NAME,…, --rounds N.
 BENCHES := fan_out queries presence
 
@@ -76,7 +81,7 @@ FUZZ_TARGETS := document websocket callback playback
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: installing cargo-fuzz"; cd / && cargo install cargo-fuzz --locked --quiet; }
 	@for target in $(FUZZ_TARGETS); do \
-	  cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target -- -max_total_time=$(or $(SECONDS),60) \
+	  cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target -- -max_total_time=$(or $(DURATION),60) \
 	    -max_len=65536 -timeout=2 -print_final_stats=1; done
 
 lint: lint-web lint-rust

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::runtime::Handle;
 
 use crate::auth::{Action, Secrets, Viewer};
 use crate::ingest::{self, Ingest};
@@ -88,6 +89,8 @@ impl Internal {
         let (streams, viewers) = self.presence.size();
         metrics::gauge!("tally_streams_on_the_air").set(streams);
         metrics::gauge!("tally_viewers").set(viewers);
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        metrics::gauge!("tally_tasks").set(u32::try_from(tasks).unwrap_or(u32::MAX));
         self.metrics.render()
     }
 

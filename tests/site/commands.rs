@@ -2,12 +2,11 @@
 
 use std::process::{Output, Stdio};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::support::{Actor, Site, seconds, tally};
+use crate::support::{Actor, Site, fresh_database, seconds, tally};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_does_what_it_says_or_says_why_not_in_one_line() {
@@ -59,7 +58,7 @@ async fn the_command_line_does_what_it_says_or_says_why_not_in_one_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_database_is_served_once_it_has_been_migrated() {
-    let url = fresh_database().await;
+    let url = fresh_database("commands").await;
     let data = tempfile::tempdir().expect("a directory");
     let serve = || {
         let mut serve = tally();
@@ -106,13 +105,4 @@ fn failure(output: Output) -> String {
     let lines: Vec<_> = said.lines().filter(|line| !line.contains(" INFO ")).collect();
     assert!(lines.len() == 1 && lines[0].starts_with("tally: "), "{said}");
     lines[0].to_owned()
-}
-
-async fn fresh_database() -> String {
-    let server = std::env::var("TALLY_TEST_DATABASE_URL");
-    let server = server.expect("run the tests with `make test`, or with `script/with-postgres cargo test`");
-    let name = format!("tally_site_{}", std::process::id());
-    let mut connection = AsyncPgConnection::establish(&server).await.expect("PostgreSQL answers");
-    connection.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
-    format!("{}/{name}", server.rsplit_once('/').expect("a URL with a database").0)
 }

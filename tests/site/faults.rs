@@ -1,38 +1,85 @@
 //! The promises under faults: the real thing with everybody around it, broken on purpose, and what everybody saw
 //! held against what is promised.
 
+mod callers;
+mod disk;
+mod fault;
 mod follower;
 mod history;
-mod inflict;
 mod proxy;
+mod soak;
 mod world;
 
+use std::time::Duration;
+
+use self::fault::Fault;
+use self::proxy::Weather;
 use self::world::World;
 use crate::support::seconds;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_false_whichever_process_is_killed() {
     let _turn = crate::turn().await;
-    let mut world = World::of(3, &[]).await;
-    world.api_is_away(seconds(0)).await;
+    let mut world = World::of(3).await;
+    world.suffer(Fault::ApiAway, seconds(0)).await;
     world.settled().await;
 
     // For longer than a stream waits: nobody can come back meanwhile, and that is not the publisher's fault.
-    world.publisher_is_cut_off(0, seconds(2)).await;
-    world.publisher_is_lost(1).await;
-    world.api_is_away(seconds(12)).await;
-    world.publisher_is_back(1);
+    world.lose(1).await;
+    world.suffer(Fault::ApiAway, seconds(11)).await;
+    world.end(Fault::PublisherCutOff(1)).await;
     world.settled().await;
 
-    world.postgres_is_killed().await;
+    world.begin(Fault::PostgresKilled).await;
     world.settled().await;
-    world.postgres_is_frozen(seconds(15)).await;
+    world.suffer(Fault::PostgresFrozen, seconds(14)).await;
     world.settled().await;
-    world.nginxs_worker_is_killed().await;
+    world.suffer(Fault::ConnectionsTaken, seconds(4)).await;
     world.settled().await;
-    world.api_and_nginx_are_killed().await;
+
+    world.begin(Fault::WorkerKilled).await;
     world.settled().await;
-    world.nginx_is_killed().await;
+    // The new worker does not know of whom the old one carries; the API does.
+    world.begin(Fault::NginxReloaded).await;
+    world.begin(Fault::Rival(0)).await;
+    world.suffer(Fault::ApiAndNginxAway, seconds(0)).await;
     world.settled().await;
-    world.end(true).await;
+    world.begin(Fault::NginxKilled).await;
+    world.judge(Some(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_false_whatever_line_or_machine_fails() {
+    let _turn = crate::turn().await;
+    let mut world = World::with_a_line("lines", 4).await;
+    world.begin(Fault::TransactionOpen).await;
+
+    let old = world.publishing_over(2).await;
+    world.begin(Fault::PublisherFrozen(0)).await;
+    world.begin(Fault::PublisherSilent(1)).await;
+    world.begin(Fault::LineCut).await;
+    world.begin(Fault::PublisherFlaps(2)).await;
+    world.suffer(Fault::Line(Weather::Slow(Duration::from_millis(250))), seconds(6)).await;
+    world.begin(Fault::LineCut).await;
+    world.suffer(Fault::Line(Weather::Halved), seconds(2)).await;
+    world.end(Fault::PublisherSilent(1)).await;
+    world.end(Fault::PublisherFrozen(0)).await;
+    world.settled().await;
+    world.strays_come(2, old).await;
+
+    world.begin(Fault::LineForgets).await;
+    world.begin(Fault::RequestsBrokenOff).await;
+    world.settled().await;
+    world.watch(1, "one more");
+    world.leave(2);
+    world.suffer(Fault::Line(Weather::Held), seconds(14)).await;
+    world.settled().await;
+
+    world.begin(Fault::DiskFull).await;
+    world.suffer(Fault::FilesTaken, seconds(4)).await;
+    world.key_is_replaced(3, Duration::from_millis(600)).await;
+    world.end(Fault::DiskFull).await;
+    world.settled().await;
+    world.plays(0).await;
+    world.judge(Some(5)).await;
 }

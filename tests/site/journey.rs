@@ -212,7 +212,7 @@ async fn nothing_tells(site: &Site, loc: &str, secrets: &[&String], publisher: &
     for process in processes().into_iter().filter(|process| process.pid != publisher.pid()) {
         assert!(!tells(process.command.as_bytes()), "a secret is in a command line: {}", process.command);
     }
-    let (stat, secret) = internal_door(&site.data_dir());
+    let (stat, secret) = (statistics(&site.data_dir()), site.internal_secret());
     let carried = site.client.get(stat).header("x-tally-secret", secret).send().await.expect("an answer");
     let carried = carried.bytes().await.expect("a body");
     assert!(holds(&carried, loc.as_bytes()) && !tells(&carried), "nginx's statistics");
@@ -247,12 +247,9 @@ fn each_file(dir: &Path, look: &mut impl FnMut(&Path, &[u8])) {
     }
 }
 
-/// nginx's own statistics, and what opens them.
-fn internal_door(data_dir: &Path) -> (String, String) {
+/// nginx's own statistics.
+fn statistics(data_dir: &Path) -> String {
     let ports = std::fs::read(data_dir.join("nginx/ports.json")).expect("the ports");
     let ports: Value = serde_json::from_slice(&ports).expect("JSON");
-    let include = std::fs::read_to_string(data_dir.join("secrets/nginx.conf")).expect("the secret");
-    let secret = include.split('"').nth(1).or_else(|| include.split_whitespace().nth(2));
-    let secret = secret.expect("a secret").trim_end_matches(';').to_owned();
-    (format!("http://{}/stat", ports["http"].as_str().expect("an address")), secret)
+    format!("http://{}/stat", ports["http"].as_str().expect("an address"))
 }

@@ -2,6 +2,7 @@
 //! through what is reachable from outside: HTTP, WebSockets, RTMP, files and processes.
 
 mod api;
+mod database;
 mod playback;
 mod processes;
 mod publisher;
@@ -9,6 +10,7 @@ mod site;
 mod subscription;
 
 pub(crate) use api::{Actor, Channel};
+pub(crate) use database::{fresh_database, socket};
 pub(crate) use playback::{Playlist, get, raw_status};
 pub(crate) use processes::{descendants, is_alive, processes, send};
 pub(crate) use publisher::{Broadcast, Persistent};

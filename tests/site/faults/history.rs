@@ -69,8 +69,8 @@ impl Channel {
             let Some(claim) = claim else { continue };
             let lately =
                 self.looks[..=place].iter().rev().take_while(|earlier| look.at - earlier.at <= WRONG);
-            let mut lately = lately.map(|earlier| earlier.sends);
-            if !lately.any(|sends| sends == (claim == Claim::Live)) {
+            let soon = self.looks[place..].iter().take_while(|later| later.at - look.at <= NOTICED);
+            if !lately.chain(soon).any(|around| around.sends == (claim == Claim::Live)) {
                 wrong.push(format!("{:?}: {claim:?} for more than {WRONG:?} though it was not", look.at));
             }
             if claim != Claim::Interrupted {

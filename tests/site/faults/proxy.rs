@@ -43,6 +43,8 @@ pub(super) struct Proxy {
     weather: watch::Sender<Weather>,
     /// Rises with every cut.
     cuts: watch::Sender<u32>,
+    /// Rises whenever connections are lost without a word.
+    losses: watch::Sender<u32>,
     sent: Arc<Mutex<Option<Instant>>>,
     listening: JoinHandle<()>,
 }
@@ -51,16 +53,22 @@ impl Proxy {
     pub(super) async fn to(behind: Behind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let (weather, cuts) = (watch::Sender::new(Weather::Fair), watch::Sender::new(0));
+        let weather = watch::Sender::new(Weather::Fair);
+        let (cuts, losses) = (watch::Sender::new(0), watch::Sender::new(0));
         let sent = Arc::default();
-        let line =
-            Line { behind, weather: weather.subscribe(), cuts: cuts.subscribe(), sent: Arc::clone(&sent) };
+        let line = Line {
+            behind,
+            weather: weather.subscribe(),
+            cuts: cuts.subscribe(),
+            losses: losses.subscribe(),
+            sent: Arc::clone(&sent),
+        };
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(line.clone().carry(client));
             }
         });
-        Self { address, weather, cuts, sent, listening }
+        Self { address, weather, cuts, losses, sent, listening }
     }
 
     pub(super) fn set(&self, weather: Weather) {
@@ -70,6 +78,11 @@ impl Proxy {
     /// Ends every connection.
     pub(super) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Loses every connection there is without a word to anybody; new ones fare well.
+    pub(super) fn forget(&self) {
+        self.losses.send_modify(|losses| *losses += 1);
     }
 
     /// Whether a publisher's pictures arrive.
@@ -92,6 +105,7 @@ struct Line {
     behind: Behind,
     weather: watch::Receiver<Weather>,
     cuts: watch::Receiver<u32>,
+    losses: watch::Receiver<u32>,
     sent: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -99,6 +113,7 @@ impl Line {
     async fn carry(mut self, client: TcpStream) {
         let mut cuts = self.cuts.clone();
         cuts.mark_unchanged();
+        self.losses.mark_unchanged();
         tokio::select! {
             _ = cuts.changed() => {}
             _ = self.connect(client) => {}
@@ -132,11 +147,14 @@ impl Line {
         mut to: impl AsyncWrite + Unpin,
         up: bool,
     ) -> io::Result<()> {
-        let (mut weather, mut total) = (self.weather.clone(), 0);
+        let (mut weather, losses, mut total) = (self.weather.clone(), self.losses.clone(), 0);
         let mut piece = vec![0; 16 * 1024];
         loop {
             let length = from.read(&mut piece).await?;
             let _ = weather.wait_for(|weather| *weather != Weather::Held).await;
+            if losses.has_changed().unwrap_or(false) {
+                std::future::pending::<()>().await;
+            }
             let now = *weather.borrow();
             match now {
                 Weather::Slow(by) => tokio::time::sleep(by).await,

@@ -16,7 +16,10 @@ use super::{Actor, descendants, is_alive, processes, seconds, send, until};
 
 /// The program under test.
 pub(crate) fn tally() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
+    within(Command::new(env!("CARGO_BIN_EXE_tally")))
+}
+
+fn within(mut command: Command) -> Command {
     // What the machine at hand has set must not reach the tests.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TALLY_")) {
         command.env_remove(name);
@@ -29,6 +32,8 @@ pub(crate) fn tally() -> Command {
 pub(crate) struct Site {
     ports: [u16; 4],
     flags: Vec<String>,
+    /// How many files each process may have open, if that is limited.
+    files: Option<u32>,
     dir: TempDir,
     up: Child,
     starts: u32,
@@ -42,14 +47,19 @@ pub(crate) struct Site {
 impl Site {
     /// One with these flags besides those of its place, for instance `["--viewer-ttl", "3s"]`.
     pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_with(None, flags).await
+    }
+
+    /// The same, whose processes may have so many files open each.
+    pub(crate) async fn start_with(files: Option<u32>, flags: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("tally-site-").tempdir().expect("a directory");
         // The account that `up` leaves root for must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
         let (ports, flags) = (free_ports(), flags.iter().map(|&flag| flag.to_owned()).collect());
-        let up = launch(dir.path(), ports, &flags, 1);
+        let up = launch(dir.path(), ports, &flags, files, 1);
         let client = reqwest::Client::builder().no_proxy().timeout(seconds(10)).build().expect("a client");
         let (admin_password, demo_key) = (String::new(), String::new());
-        let mut site = Self { ports, flags, dir, up, starts: 1, admin_password, demo_key, client };
+        let mut site = Self { ports, flags, files, dir, up, starts: 1, admin_password, demo_key, client };
         site.until_up().await;
         let printed = site.printed();
         let word = |label: &str| {
@@ -68,7 +78,7 @@ impl Site {
     /// Starts the program again, after it was killed.
     pub(crate) async fn start_again(&mut self) {
         self.starts += 1;
-        self.up = launch(self.dir.path(), self.ports, &self.flags, self.starts);
+        self.up = launch(self.dir.path(), self.ports, &self.flags, self.files, self.starts);
         self.until_up().await;
     }
 
@@ -109,6 +119,18 @@ impl Site {
     /// A path at the internal listener.
     pub(crate) fn internal(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.ports[3])
+    }
+
+    /// The API's public listener.
+    pub(crate) fn listen(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[2])
+    }
+
+    /// What nginx shows the API.
+    pub(crate) fn internal_secret(&self) -> String {
+        let include = fs::read_to_string(self.data_dir().join("secrets/nginx.conf")).expect("the secret");
+        let secret = include.split('"').nth(1).or_else(|| include.split_whitespace().nth(2));
+        secret.expect("a secret").trim_end_matches(';').to_owned()
     }
 
     pub(crate) fn websocket(&self) -> String {
@@ -198,9 +220,14 @@ impl Drop for Site {
     }
 }
 
-fn launch(dir: &Path, ports: [u16; 4], flags: &Vec<String>, start: u32) -> Child {
+fn launch(dir: &Path, ports: [u16; 4], flags: &Vec<String>, files: Option<u32>, start: u32) -> Child {
     let file = |ending| File::create(dir.join(format!("up-{start}.{ending}"))).expect("a file");
     let mut command = tally();
+    if let Some(files) = files {
+        let program = command.as_std().get_program().to_owned();
+        command = within(Command::new("prlimit"));
+        command.arg(format!("--nofile={files}")).arg(program);
+    }
     command.arg("up").arg("--data-dir").arg(dir.join("data"));
     for (flag, port) in ["--http", "--rtmp", "--listen", "--internal"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
