@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ pub(super) struct Proxy {
     cuts: watch::Sender<u32>,
     /// Rises whenever connections are lost without a word.
     losses: watch::Sender<u32>,
-    sent: Arc<Mutex<Option<Instant>>>,
+    sent: Arc<Mutex<Sent>>,
     listening: JoinHandle<()>,
 }
 
@@ -85,10 +86,10 @@ impl Proxy {
         self.losses.send_modify(|losses| *losses += 1);
     }
 
-    /// Whether a publisher's pictures arrive.
+    /// Whether a publisher's pictures arrive, and have since this was asked last.
     pub(super) fn carries(&self) -> bool {
-        let sent = *self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.is_some_and(|sent| sent.elapsed() < STOPPED)
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        !std::mem::take(&mut sent.ended) && sent.last.is_some_and(|last| last.elapsed() < STOPPED)
     }
 }
 
@@ -106,38 +107,54 @@ struct Line {
     weather: watch::Receiver<Weather>,
     cuts: watch::Receiver<u32>,
     losses: watch::Receiver<u32>,
-    sent: Arc<Mutex<Option<Instant>>>,
+    sent: Arc<Mutex<Sent>>,
+}
+
+/// Of publishers, who send more than a greeting.
+#[derive(Default)]
+struct Sent {
+    last: Option<Instant>,
+    /// Somebody's connection has ended since anybody asked.
+    ended: bool,
 }
 
 impl Line {
     async fn carry(mut self, client: TcpStream) {
-        let mut cuts = self.cuts.clone();
+        let (mut cuts, publishes) = (self.cuts.clone(), AtomicBool::new(false));
         cuts.mark_unchanged();
         self.losses.mark_unchanged();
         tokio::select! {
             _ = cuts.changed() => {}
-            _ = self.connect(client) => {}
+            _ = self.connect(client, &publishes) => {}
+        }
+        if publishes.into_inner() {
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         }
     }
 
-    async fn connect(&mut self, client: TcpStream) -> io::Result<()> {
+    async fn connect(&mut self, client: TcpStream, publishes: &AtomicBool) -> io::Result<()> {
         client.set_nodelay(true)?;
         if *self.weather.borrow() == Weather::Closed {
             return Ok(());
         }
         let _ = self.weather.wait_for(|weather| *weather != Weather::Held).await;
         match self.behind.clone() {
-            Behind::Tcp(address) => self.join(client, TcpStream::connect(address).await?).await,
-            Behind::Socket(path) => self.join(client, UnixStream::connect(path).await?).await,
+            Behind::Tcp(address) => self.join(client, TcpStream::connect(address).await?, publishes).await,
+            Behind::Socket(path) => self.join(client, UnixStream::connect(path).await?, publishes).await,
         }
     }
 
-    async fn join(&self, client: TcpStream, server: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+    async fn join(
+        &self,
+        client: TcpStream,
+        server: impl AsyncRead + AsyncWrite,
+        publishes: &AtomicBool,
+    ) -> io::Result<()> {
         let ((from_client, to_client), (from_server, to_server)) = (split(client), split(server));
         // Whichever side ends first ends both.
         tokio::select! {
-            up = self.pump(from_client, to_server, true) => up,
-            down = self.pump(from_server, to_client, false) => down,
+            up = self.pump(from_client, to_server, Some(publishes)) => up,
+            down = self.pump(from_server, to_client, None) => down,
         }
     }
 
@@ -145,7 +162,7 @@ impl Line {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        up: bool,
+        publishes: Option<&AtomicBool>,
     ) -> io::Result<()> {
         let (mut weather, losses, mut total) = (self.weather.clone(), self.losses.clone(), 0);
         let mut piece = vec![0; 16 * 1024];
@@ -167,8 +184,9 @@ impl Line {
             }
             to.write_all(&piece[..length]).await?;
             total += length;
-            if up && total > GREETING {
-                *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            if let Some(publishes) = publishes.filter(|_| total > GREETING) {
+                publishes.store(true, Ordering::Relaxed);
+                self.sent.lock().unwrap_or_else(PoisonError::into_inner).last = Some(Instant::now());
             }
         }
     }
