@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use tally::ambient::Chance;
 use tally::ingest::{Publish, Why};
@@ -293,7 +293,8 @@ impl Case<'_> {
 async fn a_stream_lives_as_the_model_says_whatever_happens_in_whatever_order() {
     let mut site = Site::with(&["--nginx-control", "http://127.0.0.1:9"]).await;
     let owner = site.actor("mia", Role::Streamer).await;
-    let config = Config { cases: 64, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+    let config = config(64);
+    let seed = config.rng_seed;
     let outcome = tokio::task::block_in_place(|| {
         let site = std::sync::Mutex::new(&mut site);
         TestRunner::new(config).run(&steps(), |steps| {
@@ -302,9 +303,22 @@ async fn a_stream_lives_as_the_model_says_whatever_happens_in_whatever_order() {
         })
     });
     if let Err(failure) = outcome {
-        panic!("{failure}");
+        panic!("the same again with PROPTEST_RNG_SEED, which was {seed}: {failure}");
     }
     check(&everything(&site).await);
+}
+
+/// How many cases, from which seed: as the environment says in proptest's own words, PROPTEST_CASES and
+/// PROPTEST_RNG_SEED; otherwise `few`, from any.
+fn config(few: u32) -> Config {
+    let mut config = Config { failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = few;
+    }
+    if let RngSeed::Random = config.rng_seed {
+        config.rng_seed = RngSeed::Fixed(u64::from_le_bytes(Chance::system().bytes()));
+    }
+    config
 }
 
 /// One case, on a channel of its own in the one database: what others left on the air there goes on as well.
