@@ -88,7 +88,8 @@ impl Janitor {
         Ok(())
     }
 
-    /// One round.
+    /// One round. What cannot be tidied, on a disk that is full for instance, is logged and keeps nothing else from
+    /// going.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -101,14 +102,14 @@ impl Janitor {
             let Some(loc) = loc_of(&directory) else { continue };
             if self.presence.is_on_the_air(loc) {
                 if self.is_superseded(&directory, loc).await {
-                    ignore_missing(fs::remove_dir_all(&directory).await)?;
+                    noted(&directory, fs::remove_dir_all(&directory).await);
                 }
                 continue;
             }
-            end_playlist(&directory.join("index.m3u8")).await?;
+            noted(&directory, end_playlist(&directory.join("index.m3u8")).await);
             let since = *self.idle.entry(directory.clone()).or_insert(now);
             if now - since >= AFTERGLOW {
-                ignore_missing(fs::remove_dir_all(&directory).await)?;
+                noted(&directory, fs::remove_dir_all(&directory).await);
             } else {
                 seen.insert(directory);
             }
@@ -119,7 +120,7 @@ impl Janitor {
             let Some(loc) = loc_of(&picture.path()) else { continue };
             let public = self.files.hls_of(loc, false);
             if !self.presence.is_on_the_air(loc) || self.is_superseded(&public, loc).await {
-                ignore_missing(fs::remove_file(picture.path()).await)?;
+                noted(&picture.path(), fs::remove_file(picture.path()).await);
             }
         }
         Ok(())
@@ -162,10 +163,12 @@ fn loc_of(path: &Path) -> Option<Loc> {
     loc.parse::<Uuid>().ok().map(Loc)
 }
 
-fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result,
+/// Logs that something could not be tidied; that it is gone already is no trouble.
+fn noted(path: &Path, tidied: std::io::Result<()>) {
+    if let Err(error) = tidied
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "this cannot be tidied");
     }
 }
 
@@ -210,6 +213,25 @@ mod tests {
         janitor.work().await.unwrap();
         assert!(!files.hls_of(ended, false).exists());
         assert!(files.hls_of(live, false).exists());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_tidied_keeps_nothing_else_from_going() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path().to_owned());
+        files.make().await.unwrap();
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let presence = Presence::new(clock.clone(), Duration::from_secs(12));
+        let (stuck, ended) = (Loc(Uuid::from_u128(1)), Loc(Uuid::from_u128(2)));
+        fs::write(files.hls_of(stuck, false), "no directory").await.unwrap();
+        fs::create_dir_all(files.hls_of(ended, false)).await.unwrap();
+        let picture = files.thumbnails().join(format!("{ended}.png"));
+        let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
+        janitor.work().await.unwrap();
+        clock.advance(AFTERGLOW);
+        fs::write(&picture, "").await.unwrap();
+        janitor.work().await.unwrap();
+        assert!(!files.hls_of(ended, false).exists() && !picture.exists());
     }
 
     #[tokio::test]
