@@ -53,8 +53,9 @@ impl Thumbnails {
             for loc in self.presence.on_the_air() {
                 let Some(turn) = self.turn(&stop).await else { break };
                 let (files, looped) = (self.files.clone(), rounds.is_multiple_of(ROUNDS_A_LOOP));
+                let stop = stop.clone();
                 tasks.pass("thumbnail", async move {
-                    if let Err(error) = take(&files, loc, looped).await {
+                    if let Err(error) = take(&files, loc, looped, &stop).await {
                         tracing::warn!(%loc, %error, "no picture could be taken");
                     }
                     drop(turn);
@@ -74,7 +75,7 @@ impl Thumbnails {
 }
 
 /// Takes a stream's picture, and its loop if `looped` or if it has none yet.
-async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
+async fn take(files: &Files, loc: Loc, looped: bool, stop: &CancellationToken) -> std::io::Result<()> {
     let directory = files.hls_of(loc, false);
     let Ok(playlist) = fs::read_to_string(directory.join("index.m3u8")).await else { return Ok(()) };
     let segments = newest(&playlist, &directory);
@@ -83,7 +84,7 @@ async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
     let still =
         ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
     let one = ["-frames:v", "1", "-vf", "scale=640:-2", "-f", "image2", "-c:v", "png"].map(String::from);
-    make(still.chain(one), &picture("png")).await?;
+    make(still.chain(one), &picture("png"), stop).await?;
     if looped || !fs::try_exists(picture("gif")).await? {
         let joined =
             segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join("|");
@@ -91,7 +92,7 @@ async fn take(files: &Files, loc: Loc, looped: bool) -> std::io::Result<()> {
             [a]palettegen=max_colors=64[p];[b][p]paletteuse=dither=bayer:bayer_scale=3";
         let loop_of = ["-i".to_owned(), format!("concat:{joined}"), "-an".to_owned(), "-vf".to_owned()];
         let rest = [few, "-loop", "0", "-f", "gif"].map(String::from);
-        make(loop_of.into_iter().chain(rest), &picture("gif")).await?;
+        make(loop_of.into_iter().chain(rest), &picture("gif"), stop).await?;
     }
     Ok(())
 }
@@ -104,8 +105,13 @@ fn newest(playlist: &str, directory: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| directory.join(name)).collect()
 }
 
-/// Runs ffmpeg into a file aside and puts that into its place, so that no viewer is given half a picture.
-async fn make(arguments: impl Iterator<Item = String>, picture: &Path) -> std::io::Result<()> {
+/// Runs ffmpeg into a file aside and puts that into its place, so that no viewer is given half a picture. Once it
+/// returns, ffmpeg is gone, at a stop too: nothing of ours outlives us.
+async fn make(
+    arguments: impl Iterator<Item = String>,
+    picture: &Path,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
     let aside = picture.with_extension(format!("{}.new", picture.extension().unwrap_or_default().display()));
     let mut ffmpeg = Command::new("nice")
         .args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1"])
@@ -117,8 +123,11 @@ async fn make(arguments: impl Iterator<Item = String>, picture: &Path) -> std::i
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let status =
-        timeout(PATIENCE, ffmpeg.wait()).await.map_err(|_| std::io::Error::other("ffmpeg hangs"))??;
+    let Some(Ok(status)) = stop.run_until_cancelled(timeout(PATIENCE, ffmpeg.wait())).await else {
+        ffmpeg.kill().await?;
+        return if stop.is_cancelled() { Ok(()) } else { Err(std::io::Error::other("ffmpeg hangs")) };
+    };
+    let status = status?;
     if !status.success() {
         return Err(std::io::Error::other(format!("ffmpeg: {status}")));
     }
@@ -128,6 +137,30 @@ async fn make(arguments: impl Iterator<Item = String>, picture: &Path) -> std::i
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_stop_takes_ffmpeg_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = dir.path().join("endless.png");
+        let endless =
+            ["-re", "-f", "lavfi", "-i", "testsrc", "-f", "image2", "-update", "1"].map(String::from);
+        let stop = CancellationToken::new();
+        let stopping = async {
+            while !dir.path().join("endless.png.new").exists() {
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        let (made, ()) = tokio::join!(make(endless.into_iter(), &picture, &stop), stopping);
+        made.unwrap();
+        assert!(!picture.exists());
+        let named = picture.display().to_string();
+        let lines = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = lines.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        assert!(
+            !lines.map(|line| String::from_utf8_lossy(&line).into_owned()).any(|line| line.contains(&named))
+        );
+    }
 
     #[test]
     fn the_newest_segments_are_taken_in_order() {
