@@ -33,7 +33,7 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn every_test_that_proves_a_promise_is_in_the_file_that_is_named() {
-    let promises = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let promises = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
     let mut file = String::new();
     let mut named = 0;
     for line in promises.lines().filter(|line| line.starts_with('|')) {
@@ -47,5 +47,5 @@ fn every_test_that_proves_a_promise_is_in_the_file_that_is_named() {
             }
         }
     }
-    assert!(named > 30, "only {named} tests were found in docs/promises.md");
+    assert!(named > 30, "only {named} tests were found in docs/reliability.md");
 }

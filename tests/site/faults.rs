@@ -21,6 +21,7 @@ use crate::support::seconds;
 async fn nothing_is_lost_or_false_whichever_process_is_killed() {
     let _turn = crate::turn().await;
     let mut world = World::of(3).await;
+    let runs = world.runs();
     world.suffer(Fault::ApiAway, seconds(0)).await;
     world.settled().await;
 
@@ -36,6 +37,9 @@ async fn nothing_is_lost_or_false_whichever_process_is_killed() {
     world.settled().await;
     world.suffer(Fault::ConnectionsTaken, seconds(4)).await;
     world.settled().await;
+    for place in [0, 2] {
+        assert_eq!(world.runs()[place], runs[place], "neither the API nor PostgreSQL drops a publisher");
+    }
 
     world.begin(Fault::WorkerKilled).await;
     world.settled().await;

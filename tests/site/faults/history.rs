@@ -84,6 +84,20 @@ impl Channel {
         wrong
     }
 
+    /// For how long at the longest the API called a channel live that was not, or not live that was.
+    pub(super) fn longest_wrong(&self) -> Duration {
+        let (mut longest, mut right) = (Duration::ZERO, Duration::ZERO);
+        for look in &self.looks {
+            match look.said {
+                Some((claim, _)) if (claim == Claim::Live) != look.sends => {
+                    longest = longest.max(look.at - right)
+                }
+                _ => right = look.at,
+            }
+        }
+        longest
+    }
+
     /// Where the number of viewers was further from the truth than promised. Who asked for the playlist before the
     /// API was away, or before the stream was live, may have gone unheard.
     pub(super) fn wrong_counts(&self, ttl: Duration) -> Vec<String> {
@@ -167,6 +181,8 @@ mod tests {
         assert_eq!(wrong(&[(20, false, Some(Off)), (40, true, None), (3, true, Some(Live))]), 0);
         assert_eq!(wrong(&[(3, true, Some(Live)), (26, false, Some(Interrupted))]), 0);
         assert_eq!(wrong(&[(3, true, Some(Live)), (28, false, Some(Interrupted))]), 2);
+        let looks = [(3, true, Some(Live)), (4, false, Some(Live)), (9, false, None), (2, true, Some(Live))];
+        assert_eq!(channel(&looks).longest_wrong(), seconds(4));
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn of_publisher(place: usize) -> [Fault; 5] {
 
 /// One fault, then two at a time, and so on; after each round all must be well again.
 async fn rounds(world: &mut World, name: &str, dice: &Dice, faults: &[Fault], long: Duration) {
-    let since = Instant::now();
+    let (since, mut longest) = (Instant::now(), Duration::ZERO);
     while since.elapsed() < long {
         let fault = dice.of(faults);
         eprintln!("{name} at {:?}: {fault:?}", world.now());
@@ -123,7 +123,7 @@ async fn rounds(world: &mut World, name: &str, dice: &Dice, faults: &[Fault], lo
             _ => world.watch(place, &format!("viewer {}", dice.below(1000))),
         }
         world.suffer(fault, dice.while_it_lasts()).await;
-        world.settled().await;
+        longest = longest.max(settled(world).await);
         let (first, second) = (dice.of(faults), dice.of(faults));
         if !go_together(first, second) {
             continue;
@@ -133,8 +133,16 @@ async fn rounds(world: &mut World, name: &str, dice: &Dice, faults: &[Fault], lo
         sleep(dice.while_it_lasts() / 4).await;
         world.suffer(second, dice.while_it_lasts()).await;
         world.end(first).await;
-        world.settled().await;
+        longest = longest.max(settled(world).await);
     }
+    eprintln!("{name}: all was well again within {longest:?} after each");
+}
+
+/// How long it takes until all is well again.
+async fn settled(world: &World) -> Duration {
+    let over = Instant::now();
+    world.settled().await;
+    over.elapsed()
 }
 
 /// Two that strike the same cannot be told apart; and a program that is started while its database stands still says

@@ -173,6 +173,11 @@ impl World {
         .await;
     }
 
+    /// How often each broadcaster has had to begin.
+    pub(super) fn runs(&self) -> Vec<i32> {
+        self.stages.iter().map(|stage| stage.publisher.runs()).collect()
+    }
+
     /// Waits until everybody is on the air and the API says so.
     pub(super) async fn settled(&self) {
         // What was seen before counts for nothing.
@@ -224,6 +229,8 @@ impl World {
         wrong.extend(self.forgotten_transactions().await);
         wrong.extend(self.follower.complaints());
         wrong.extend(lock(&self.observed.complaints).iter().cloned());
+        let longest = self.observed.channels().iter().map(history::Channel::longest_wrong).max();
+        eprintln!("{} events; a channel was called wrongly for {longest:?} at the longest", log.len());
         for (place, channel) in self.observed.channels().iter().enumerate() {
             let all = channel.wrong_claims(WINDOW).into_iter().chain(channel.wrong_counts(TTL));
             wrong.extend(all.map(|what| format!("channel {place} at {what}")));
