@@ -78,15 +78,21 @@ pub enum StoreError {
 
 impl From<QueryError> for StoreError {
     fn from(error: QueryError) -> Self {
-        // A connection that breaks under a statement says so in words only, whatever kind its error is of.
+        // A connection that breaks under a statement says so in words only, whatever kind its error is of; and so does a
+        // statement that had to wait too long.
         let text = error.to_string();
-        let closed = ["connection closed", "terminating connection", "the database system is"];
+        let away = [
+            "connection closed",
+            "terminating connection",
+            "the database system is",
+            "canceling statement due",
+        ];
         let broken = matches!(
             error,
             QueryError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
                 | QueryError::BrokenTransactionManager
         );
-        if broken || closed.iter().any(|words| text.contains(words)) {
+        if broken || away.iter().any(|words| text.contains(words)) {
             Self::Away(text)
         } else {
             Self::Query(error)
@@ -180,4 +186,22 @@ impl Store {
 
 fn deadpool_runtime() -> deadpool::Runtime {
     deadpool::Runtime::Tokio1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_had_to_wait_too_long_may_work_again_later() {
+        for (words, away) in [
+            ("canceling statement due to lock timeout", true),
+            ("canceling statement due to statement timeout", true),
+            ("terminating connection due to administrator command", true),
+            ("column \"colour\" does not exist", false),
+        ] {
+            let error = QueryError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(words.to_owned()));
+            assert_eq!(matches!(StoreError::from(error), StoreError::Away(_)), away, "{words}");
+        }
+    }
 }
