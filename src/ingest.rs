@@ -21,7 +21,7 @@ use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
     Attempt, Began, Channel, ChannelId, Connection, Deed, EndedStream, Loc, Once, Publishing, Removed,
-    Renewed, Report, Sealed, Standing, StopReason, Store, StoreError, UserId,
+    Renewed, Report, Role, Sealed, Standing, StopReason, Store, StoreError, UserId,
 };
 
 pub use callback::Callback;
@@ -274,10 +274,19 @@ impl Ingest {
     /// # Errors
     /// When the database fails.
     pub async fn suspend_user(&self, user: UserId, reason: &str, deed: &Deed) -> Result<Standing> {
-        for loc in self.store.locs_on_the_air(user).await? {
-            self.save_counts(loc).await?;
-        }
+        self.save_counts_of(user).await?;
         let (standing, ended) = self.store.suspend(user, reason, deed).await?;
+        ended.iter().for_each(|ended| self.cut(ended));
+        Ok(standing)
+    }
+
+    /// Gives a user another role, and cuts off whoever broadcasts into the user's channels if that may not be any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_role(&self, user: UserId, role: Role, deed: &Deed) -> Result<Standing> {
+        self.save_counts_of(user).await?;
+        let (standing, ended) = self.store.set_role(user, role, deed).await?;
         ended.iter().for_each(|ended| self.cut(ended));
         Ok(standing)
     }
@@ -312,6 +321,14 @@ impl Ingest {
     async fn save_counts(&self, loc: Loc) -> Result<()> {
         if let Some(counts) = self.presence.counts(loc) {
             self.store.write_counts(&[counts]).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for all channels of a user.
+    async fn save_counts_of(&self, user: UserId) -> Result<()> {
+        for loc in self.store.locs_on_the_air(user).await? {
+            self.save_counts(loc).await?;
         }
         Ok(())
     }

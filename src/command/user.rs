@@ -82,7 +82,9 @@ impl Command {
             Self::SetRole { handle, role, place } => {
                 let store = place.store()?;
                 let user = known(&store, &handle).await?;
-                match store.set_role(user.id, role.into(), &deed()).await? {
+                // Who broadcasts at this moment is refused at the next report.
+                let (standing, _) = store.set_role(user.id, role.into(), &deed()).await?;
+                match standing {
                     Standing::Is(_) => Ok(()),
                     Standing::Nobody => Err(nobody(&handle)),
                     Standing::LastAdmin => {

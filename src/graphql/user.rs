@@ -241,7 +241,8 @@ impl UserMutation {
         }
     }
 
-    /// Gives a user a role. For admins only. `CONFLICT` when it would leave no admin.
+    /// Gives a user a role. Broadcasts of somebody who becomes a viewer end with the reason `ENDED_BY_MODERATOR`. For
+    /// admins only. `CONFLICT` when it would leave no admin.
     async fn set_role(
         &self,
         ctx: &Context<'_>,
@@ -249,7 +250,7 @@ impl UserMutation {
     ) -> Result<SetRolePayload> {
         ctx.viewer().may(Action::SetRole)?;
         let id = user_id("input.userId", &input.user_id)?;
-        let changed = ctx.parts().store.set_role(id, input.role.into(), &ctx.deed()).await?;
+        let changed = ctx.parts().ingest.set_role(id, input.role.into(), &ctx.deed()).await?;
         Ok(SetRolePayload { user: User(standing(changed)?) })
     }
 }

@@ -12,7 +12,7 @@ use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on};
 use super::schema::{channels, streams, users};
 use super::transitions::{repeat, resume};
-use super::{Channel, ChannelId, EventKind, Result, Store, StreamId, StreamState, UserId};
+use super::{Channel, ChannelId, EventKind, Result, Role, Store, StreamId, StreamState, UserId};
 
 /// A publisher that asks to begin on a channel.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Store {
             .transaction(async |connection| {
                 let ids: Vec<ChannelId> = news.iter().map(|new| new.channel).collect();
                 let mut locked = lock_all(connection, &ids).await?;
-                leave_out_suspended(connection, &mut locked).await?;
+                leave_out_barred(connection, &mut locked).await?;
                 let mut there: HashMap<ChannelId, Publishing> = HashMap::new();
                 for publishing in publishing_on(connection, &ids).await? {
                     there.insert(publishing.channel, publishing);
@@ -109,12 +109,15 @@ async fn lock_all(connection: &mut AsyncPgConnection, ids: &[ChannelId]) -> Quer
     Ok(rows.into_iter().map(|(channel, hash)| (channel.id, (channel, hash))).collect())
 }
 
-/// Leaves out the channels of owners who are shut out. Read once the rows are locked: whoever suspends locks them too.
-async fn leave_out_suspended(connection: &mut AsyncPgConnection, locked: &mut Locked) -> QueryResult<()> {
+/// Leaves out the channels of owners who may not broadcast any more. Read once the rows are locked: whoever takes that
+/// away locks them too.
+async fn leave_out_barred(connection: &mut AsyncPgConnection, locked: &mut Locked) -> QueryResult<()> {
     let owners: Vec<UserId> = locked.values().map(|(channel, _)| channel.owner_id).collect();
-    let suspended = users::table.filter(users::id.eq_any(owners)).filter(users::suspended_at.is_not_null());
-    let suspended: Vec<UserId> = suspended.select(users::id).load(connection).await?;
-    locked.retain(|_, (channel, _)| !suspended.contains(&channel.owner_id));
+    let barred = users::table
+        .filter(users::id.eq_any(owners))
+        .filter(users::suspended_at.is_not_null().or(users::role.eq(Role::Viewer)));
+    let barred: Vec<UserId> = barred.select(users::id).load(connection).await?;
+    locked.retain(|_, (channel, _)| !barred.contains(&channel.owner_id));
     Ok(())
 }
 

@@ -21,20 +21,28 @@ pub enum Standing {
 }
 
 impl Store {
-    /// Gives a user another role.
+    /// Gives a user another role. With one that may not broadcast, what is on the air on any of the user's channels
+    /// ends.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_role(&self, id: UserId, role: Role, deed: &Deed) -> Result<Standing> {
+    pub async fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+        deed: &Deed,
+    ) -> Result<(Standing, Vec<EndedStream>)> {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
                 if role != Role::Admin && is_last_admin(connection, id).await? {
-                    return Ok(Standing::LastAdmin);
+                    return Ok((Standing::LastAdmin, Vec::new()));
                 }
-                let Some(before) = lock(connection, id).await? else { return Ok(Standing::Nobody) };
+                let Some(before) = lock(connection, id).await? else {
+                    return Ok((Standing::Nobody, Vec::new()));
+                };
                 if before.role == role {
-                    return Ok(Standing::Is(before));
+                    return Ok((Standing::Is(before), Vec::new()));
                 }
                 let user = diesel::update(users::table.find(id))
                     .set(users::role.eq(role))
@@ -44,7 +52,11 @@ impl Store {
                 let change = format!("{} to {}", before.role.word(), role.word());
                 let (kind, detail) = (AuditKind::RoleChanged, Some(change.as_str()));
                 record(connection, deed, Done { kind, subject: Some(id), channel: None, detail }).await?;
-                Ok(Standing::Is(user))
+                let ended = match role {
+                    Role::Viewer => end_all(connection, id, deed).await?,
+                    Role::Streamer | Role::Moderator | Role::Admin => Vec::new(),
+                };
+                Ok((Standing::Is(user), ended))
             })
             .await
     }
@@ -114,7 +126,7 @@ impl Store {
 }
 
 /// Ends what is on the air on all channels of a user. Their rows are locked whether anything is or not: a publisher
-/// who comes at this moment waits for us and then finds the owner shut out, or we wait and find the stream.
+/// who comes at this moment waits for us and then finds what the owner is, or we wait and find the stream.
 async fn end_all(
     connection: &mut AsyncPgConnection,
     owner: UserId,

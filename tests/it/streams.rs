@@ -95,6 +95,31 @@ async fn an_owner_who_may_not_broadcast_any_more_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_may_not_broadcast_any_more_goes_off_the_air() {
+    let stage = Stage::set().await;
+    let admin = stage.site.actor("root", Role::Admin).await;
+    let id = stage.owner.data("{ me { id } }", json!({})).await["me"]["id"].clone();
+    let set = "mutation ($input: SetRoleInput!) { setRole(input: $input) { user { role } } }";
+    let owner = stage.site.store.user_by_handle("mia").await.unwrap().unwrap();
+    for (number, by_command) in [(1, false), (2, true)] {
+        let publisher = stage.on_the_air(number).await;
+        admin.data(set, json!({"input": {"userId": id, "role": "MODERATOR"}})).await;
+        assert_eq!(publisher.update(&stage.site, 1000).await, 204);
+        if by_command {
+            stage.site.store.set_role(owner.id, Role::Viewer, &stage.site.deed()).await.unwrap();
+        } else {
+            admin.data(set, json!({"input": {"userId": id, "role": "VIEWER"}})).await;
+            eventually("it is cut off", async || stage.nginx.inside().publishers.is_empty()).await;
+        }
+        assert_eq!(stage.state().await, "OFF");
+        assert_eq!(publisher.update(&stage.site, 2000).await, 403);
+        admin.data(set, json!({"input": {"userId": id, "role": "STREAMER"}})).await;
+    }
+    let stopped = "stopped: ended_by_moderator";
+    assert_eq!(stage.log().await, ["started", stopped, "started", stopped]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_publisher_never_ends_the_first() {
     let mut stage = Stage::set().await;
     let first = stage.on_the_air(1).await;
