@@ -133,6 +133,23 @@ async fn each_breach_of_framing_closes_with_its_code() {
 }
 
 #[tokio::test]
+async fn a_large_message_in_small_pieces_is_as_good_as_any() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(&server).await;
+    let ping = json!({"type": "ping", "payload": {"x": "x".repeat(255 * 1024)}}).to_string();
+    let mut bytes = Vec::new();
+    for (number, piece) in ping.as_bytes().chunks(5000).enumerate() {
+        bytes.extend(frame(if number == 0 { TEXT } else { 0 }, piece));
+    }
+    bytes.extend(frame(FINAL, b""));
+    for piece in bytes.chunks(3000) {
+        raw.send(piece).await;
+    }
+    let (first, pong) = raw.hear().await.expect("an answer");
+    assert_eq!((first, pong.len()), (FINAL | TEXT, ping.len()));
+}
+
+#[tokio::test]
 async fn floods_of_what_says_nothing_are_ended() {
     let server = Server::start().await;
     let empty = [vec![frame(TEXT, b"")], vec![frame(0, b""); 20_000]].concat().concat();

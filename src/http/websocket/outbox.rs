@@ -31,7 +31,7 @@ impl Backlog {
 
     /// What one client may have of `most`: the less, the more waits for all. So a crowd that does not read comes to its
     /// bound before all is taken, and whoever is slow for a moment still finds room.
-    fn share(&self, most: usize) -> usize {
+    pub(super) fn share(&self, most: usize) -> usize {
         let free = MOST_OF_ALL.saturating_sub(self.0.load(Ordering::Relaxed));
         most / PARTS * free.div_ceil(MOST_OF_ALL / PARTS)
     }

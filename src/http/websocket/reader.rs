@@ -122,10 +122,13 @@ impl<G: Answers> Reader<G> {
         let before = frames.held();
         let fed = frames.feed(bytes, MAX_MESSAGE, &mut |incoming| self.hear(incoming));
         self.connection.heard(frames.is_incomplete());
-        let counted = self.connection.public.sockets.begun.exchange(before, frames.held());
+        let begun = &self.connection.public.sockets.begun;
+        // Of a crowd that begins large messages and does not end them, those with the largest have to go.
+        let crowded =
+            begun.exchange(before, frames.held()).is_err() || frames.held() > begun.share(2 * MAX_MESSAGE);
         self.frames = frames;
         match fed {
-            Ok(()) if counted.is_err() => self.connection.close(&Close::TryAgainLater),
+            Ok(()) if crowded => self.connection.close(&Close::TryAgainLater),
             Ok(()) => {}
             Err(Violation::Protocol) => self.connection.close(&Close::NotWebSocket),
             Err(Violation::Encoding) => self.connection.close(&Close::NotUtf8),
