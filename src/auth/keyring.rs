@@ -69,7 +69,8 @@ pub struct Keyring {
     seal: [u8; 32],
     /// What opens copies that were sealed under the server's key before this one.
     seal_before: Option<[u8; 32]>,
-    playback: [u8; 32],
+    /// Begun: a token is signed or read each time that somebody watches, and the beginning is the same.
+    playback: Hmac<Sha256>,
     chance: Chance,
 }
 
@@ -87,7 +88,7 @@ impl Keyring {
             lookup: derive("tally stream key lookup 1"),
             seal: derive(seal),
             seal_before: secrets.previous_key().map(|key| mac(key, &[seal.as_bytes()])),
-            playback: derive("tally playback token 1"),
+            playback: keyed(&derive("tally playback token 1")),
             chance,
         }
     }
@@ -132,7 +133,7 @@ impl Keyring {
 
     /// Signs the parts of a playback token.
     pub fn sign_playback(&self, parts: &[&[u8]]) -> [u8; 32] {
-        mac(&self.playback, parts)
+        finish(self.playback.clone(), parts)
     }
 }
 
@@ -146,10 +147,17 @@ fn open(seal: &[u8; 32], sealed: &[u8], channel: ChannelId) -> Result<StreamKey,
 
 /// HMAC-SHA256 over parts of fixed sizes, the last of which may vary.
 fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    finish(keyed(key), parts)
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC fills its key up to a block with zeros; done here, it cannot fail for its length.
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(&block.into());
+    <Hmac<Sha256> as hmac::KeyInit>::new(&block.into())
+}
+
+fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
     for part in parts {
         mac.update(part);
     }

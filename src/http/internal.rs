@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,7 +19,6 @@ use crate::store::{Loc, Store, StoreError, UserId};
 use crate::telemetry::Metrics;
 
 /// What the internal routes need.
-#[derive(Clone)]
 pub struct Internal {
     /// What nginx's secret is compared with.
     pub secrets: Arc<Secrets>,
@@ -37,9 +36,10 @@ pub struct Internal {
 
 /// The internal routes.
 pub fn internal(state: Internal) -> Router {
+    let state = Arc::new(state);
     let asked_by_nginx = Router::new()
         .route("/media-auth", get(media_auth))
-        .with_state(state.clone())
+        .with_state(Arc::clone(&state))
         .merge(ingest::routes(state.ingest.clone()))
         .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));
     #[cfg(feature = "bench")]
@@ -67,8 +67,10 @@ async fn only_nginx(State(secrets): State<Arc<Secrets>>, request: Request, next:
 
 /// Whether a token opens a channel: 204 with the directory to serve from, or 403. nginx asks once in a third of a
 /// session's time to live.
-async fn media_auth(State(state): State<Internal>, headers: HeaderMap) -> Response {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+async fn media_auth(State(state): State<Arc<Internal>>, request: Request) -> Response {
+    // The headers themselves: as an argument of their own they would be a copy.
+    let (parts, _) = request.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let loc = header("x-tally-loc").and_then(|loc| loc.parse().ok()).map(Loc);
     let (Some(token), Some(loc)) = (header("x-tally-token"), loc) else {
         return StatusCode::FORBIDDEN.into_response();

@@ -47,10 +47,14 @@ pub async fn listen(
     while let Some(ready) = stop.run_until_cancelled(socket.readable()).await {
         ready?;
         // One turn of the runtime for all that wait, not one for each.
+        let mut is_drained = false;
         for _ in 0..AT_ONCE {
             let length = match socket.try_recv(&mut datagram) {
                 Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    is_drained = true;
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a report of a playlist request was lost");
                     break;
@@ -61,7 +65,10 @@ pub async fn listen(
                 _ => tracing::debug!("a datagram that is no report"),
             }
         }
-        tokio::task::yield_now().await;
+        // To wait for more is a turn for others as well.
+        if !is_drained {
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }
