@@ -42,6 +42,8 @@ pub(super) enum Fault {
     ConnectionsTaken,
     /// Somebody else has written something and does not commit it.
     TransactionOpen,
+    /// Somebody else keeps a table to themselves.
+    TableLocked,
     /// What lies between the API and its database.
     Line(Weather),
     LineCut,
@@ -102,7 +104,11 @@ impl World {
                 self.freeze(fault, all.collect());
             }
             Fault::ConnectionsTaken => self.take_connections().await,
-            Fault::TransactionOpen => self.leave_open().await,
+            Fault::TransactionOpen => {
+                let table = "CREATE TABLE IF NOT EXISTS of_others (number int)";
+                self.leave_open(&format!("{table}; BEGIN; INSERT INTO of_others VALUES (1)")).await;
+            }
+            Fault::TableLocked => self.leave_open("BEGIN; LOCK TABLE streams").await,
             Fault::FilesTaken => {
                 let visitors = join_all((0..FILES).map(|_| TcpStream::connect(self.site.listen()))).await;
                 self.held.visitors = visitors.into_iter().flatten().collect();
@@ -132,7 +138,7 @@ impl World {
             Fault::ApiAway | Fault::ApiAndNginxAway => self.site.start_again().await,
             Fault::ApiFrozen | Fault::PublisherFrozen(_) | Fault::PostgresFrozen => self.thaw(fault),
             Fault::ConnectionsTaken => self.held.connections.clear(),
-            Fault::TransactionOpen => self.held.transaction = None,
+            Fault::TransactionOpen | Fault::TableLocked => self.held.transaction = None,
             Fault::FilesTaken => self.held.visitors.clear(),
             Fault::Line(_) => self.line.set(Weather::Fair),
             Fault::PublisherSilent(place) | Fault::PublisherCutOff(place) => {
@@ -173,10 +179,9 @@ impl World {
         }
     }
 
-    async fn leave_open(&mut self) {
+    async fn leave_open(&mut self, begin: &str) {
         let mut connection = self.connection().await;
-        let begin = "SET application_name = 'other'; CREATE TABLE IF NOT EXISTS of_others (number int); \
-            BEGIN; INSERT INTO of_others VALUES (1)";
+        connection.batch_execute("SET application_name = 'other'").await.expect("named");
         connection.batch_execute(begin).await.expect("begun");
         self.held.transaction = Some(connection);
     }

@@ -75,6 +75,7 @@ async fn lines(seed: u64, long: Duration) {
         Fault::RequestsBrokenOff,
         Fault::FilesTaken,
         Fault::TransactionOpen,
+        Fault::TableLocked,
         Fault::Line(Weather::Held),
         Fault::Line(Weather::Halved),
         Fault::Line(Weather::Closed),
@@ -151,7 +152,9 @@ fn go_together(first: Fault, second: Fault) -> bool {
     let away = |fault| matches!(fault, Fault::ApiAway | Fault::ApiAndNginxAway);
     let api = |fault| away(fault) || matches!(fault, Fault::ApiFrozen | Fault::RequestsBrokenOff);
     let line = |fault| matches!(fault, Fault::Line(_));
-    let same = first == second || api(first) && api(second) || line(first) && line(second);
+    let others = |fault| matches!(fault, Fault::TransactionOpen | Fault::TableLocked);
+    let alike = |one: &dyn Fn(Fault) -> bool| one(first) && one(second);
+    let same = first == second || alike(&api) || alike(&line) || alike(&others);
     !same && !away(second)
 }
 
