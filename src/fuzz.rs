@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Keyring, Secrets};
+use crate::graphql;
+use crate::http;
 use crate::ingest::Callback;
 use crate::media::PlaybackTokens;
 use crate::store::Loc;
-use crate::{graphql, http};
 
 /// A document: it is looked over, and what is let through is parsed and validated.
 pub fn document(bytes: &[u8]) {

@@ -11,6 +11,7 @@
 //! - [`auth`]: who may what; passwords, sessions, stream keys.
 //! - [`realtime`]: the event log's tail and the presence of viewers.
 //! - [`store`]: the only place that knows the database.
+//! - `fuzz`, beside [`command`] and in no release: the doors of the fuzz targets.
 //! - [`config`] holds the settings.
 //! - [`telemetry`], [`lifecycle`]: logs and figures; tasks.
 //! - [`ambient`]: time and chance.

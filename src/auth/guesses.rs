@@ -16,8 +16,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const ACCOUNT: usize = 10;
 /// Sign-ins in a minute that went wrong: of an address, of a network.
 const SIGN_INS: (usize, usize) = (30, 100);
-/// Accounts made in ten minutes: by an address, by a network. A class may make theirs in one lesson.
-const SIGN_UPS: (usize, usize) = (30, 100);
+/// Accounts made in ten minutes: by an address, by a network. A school's classes may make theirs in one lesson.
+const SIGN_UPS: (usize, usize) = (100, 300);
 
 /// What is tried at the door; one for the process.
 pub struct Guesses {
