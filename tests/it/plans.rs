@@ -182,6 +182,7 @@ fn read(node: &Value, rows: &mut f64, scanned: &mut Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_list_reads_more_than_its_page() {
     let site = filled(CHANNELS).await;
+    let actor = site.actor("root", Role::Admin).await;
     let mut sql = Sql::on(&site.url).await;
     let database = sql.lines("SELECT current_database()::text AS line").await.remove(0);
     sql.run(&format!(
@@ -194,7 +195,6 @@ async fn no_list_reads_more_than_its_page() {
          WHERE datname = '{database}' AND pid <> pg_backend_pid()"
     ))
     .await;
-    let actor = site.actor("root", Role::Admin).await;
     // The connections of before are gone, as each is found to be when it is used; new ones are explained.
     for _ in 0..32 {
         let _ = actor.ask("{ topics { name } }", json!({})).await;
