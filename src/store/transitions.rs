@@ -77,19 +77,20 @@ impl Store {
                 let Some(id) = found else { return Ok(Renewed::Unknown) };
                 let locked = on_the_air().filter(streams::id.eq(id));
                 let found = locked
-                    .select((streams::state, streams::media_time, streams::stalls))
+                    .select((streams::state, streams::media_time, streams::stalls, streams::worker))
                     .for_no_key_update()
-                    .first::<(StreamState, i64, i32)>(connection)
+                    .first::<(StreamState, i64, i32, Option<i32>)>(connection)
                     .await
                     .optional()?;
-                let Some((state, last, stalls)) = found else { return Ok(Renewed::Unknown) };
+                let Some((state, last, stalls, worker)) = found else { return Ok(Renewed::Unknown) };
                 let stalls = if report.media_time == last { stalls + 1 } else { 0 };
                 let progress = (streams::media_time.eq(report.media_time), streams::stalls.eq(stalls));
                 let row = diesel::update(streams::table.find(id));
                 if state == StreamState::Interrupted {
                     row.set(progress).execute(connection).await?;
-                    // Which worker carries it is seen at the next look: an old one's reports come by way of the new one.
-                    resume(connection, id, &report.connection, None, report.now, report.lease_until).await?;
+                    // The same connection, so the same worker: should this word have come behind its last, it is missed.
+                    resume(connection, id, &report.connection, worker, report.now, report.lease_until)
+                        .await?;
                     return Ok(Renewed::Resumed);
                 }
                 // Nothing waits for the disk because of it: one that a crash of the database forgets is said

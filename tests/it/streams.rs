@@ -426,6 +426,19 @@ async fn a_publisher_that_was_lost_before_it_was_seen_is_missed_as_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_whose_report_comes_behind_its_goodbye_is_missed_as_soon() {
+    let mut stage = Stage::set().await;
+    let (worker, publisher) = (stage.nginx.inside().worker.to_string(), stage.publisher(1));
+    let form = publisher.form("publish", &format!("&name={}", publisher.key));
+    assert_eq!(stage.site.callback_from(&worker, "publish", &form).await.0, 302);
+    publisher.done(&stage.site).await;
+    assert_eq!(publisher.update(&stage.site, 5000).await, 204, "it was on its way for too long");
+    assert_eq!(stage.state().await, "LIVE");
+    stage.pass(2).await;
+    assert_eq!(stage.log().await, ["started", "interrupted", "resumed", "interrupted"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reloaded_nginx_decides_nothing() {
     let mut stage = Stage::set().await;
     // The old worker goes on unlisted, and lives: the first process of this machine stands for it.
