@@ -67,7 +67,7 @@ pub struct Settings {
     pub sign_up: SignUp,
 
     /// Which pages of other origins may use the API from a browser, with bearer tokens: for instance
-    /// https://app.example. Repeat it, or separate several by commas.
+    /// `https://app.example`. Repeat it, or separate several by commas.
     #[arg(long, env = "TALLY_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
 
