@@ -128,7 +128,7 @@ impl Frames {
             return Err(Violation::Protocol);
         }
         let so_far = self.message.as_ref().map_or(0, |message| message.bytes.len());
-        if so_far + length > largest { Err(Violation::TooBig) } else { Ok(()) }
+        if so_far.saturating_add(length) > largest { Err(Violation::TooBig) } else { Ok(()) }
     }
 
     fn frame(
@@ -294,6 +294,7 @@ mod tests {
                 Violation::Encoding,
             ),
             (sent(text, true, &[b' '; LARGEST + 1]), Violation::TooBig),
+            ([sent(text, false, b" "), vec![0x80, 0xff], vec![0xff; 12]].concat(), Violation::TooBig),
             (
                 [sent(text, false, &[b' '; LARGEST]), sent(OpCode::Data(Data::Continue), true, b"?")]
                     .concat(),
