@@ -111,6 +111,8 @@ impl Model {
                 there.media
             }
             None => {
+                // Whom the clock lets in is held off no longer, wherever the clock is set afterwards.
+                self.held_until = 0;
                 self.log.push("started");
                 0
             }
