@@ -8,7 +8,7 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::page::{Beyond, Verbatim};
+use super::page::Columns;
 use super::schema::{audit_records, users};
 use super::{AuditKind, ChannelId, Page, Place, Result, Slice, Store, UserId};
 
@@ -82,11 +82,11 @@ impl Store {
     /// When the database fails.
     pub async fn list_audit(&self, filter: &AuditFilter, page: &Page) -> Result<Slice<AuditRecord>> {
         let mut list = filter.list();
-        for bound in Beyond::bounds(page, "audit_records.id", true) {
+        let columns = Columns { key: None, id: "audit_records.id", descending: true };
+        for bound in columns.bounds(page) {
             list = list.filter(bound);
         }
-        let order = if page.from_end { "audit_records.id" } else { "audit_records.id DESC" };
-        let list = list.order(Verbatim(order)).limit(page.probe()).select(AuditRecord::as_select());
+        let list = list.order(columns.order(page)).limit(page.probe()).select(AuditRecord::as_select());
         Ok(page.slice(list.load(&mut self.connection().await?).await?))
     }
 

@@ -5,12 +5,12 @@ use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::channels::Channel;
 use super::joined::Joined;
-use super::page::{Beyond, Verbatim};
+use super::page::{Beyond, Columns, OrderBy};
 use super::schema::{channels, topics, users};
 use super::{ChannelId, Page, Place, Result, Slice, Store, Stream, Topic, TopicId, User, UserId};
 
@@ -66,40 +66,36 @@ impl ChannelOrder {
         }
     }
 
-    /// The columns it goes by, and whether from their end. A walk reads them in their index. When the channels are
-    /// gathered they are written so that it cannot be: PostgreSQL takes a place in an index for farther along than
-    /// it is, as it looks at the first column alone, and would walk the rest.
-    fn columns(self, gathered: bool) -> (&'static str, bool) {
-        match (self, gathered) {
-            (Self::Newest, _) => ("channels.id", true),
-            (Self::Name, false) => ("(channels.name, channels.id)", false),
-            (Self::Name, true) => ("(channels.name || '', channels.id)", false),
-            (Self::MostViewed, false) => ("(channels.views, channels.id)", true),
-            (Self::MostViewed, true) => ("(channels.views + 0, channels.id)", true),
-            (Self::MostWatchedNow, false) => ("(channels.current_viewers, channels.id)", true),
-            (Self::MostWatchedNow, true) => ("(channels.current_viewers + 0, channels.id)", true),
-        }
+    /// The columns it goes by.
+    fn columns(self, way: Way) -> Columns {
+        let id = if way == Way::OnTheAir { "channels_on_the_air.channel_id" } else { "channels.id" };
+        let key = match (self, way) {
+            (Self::Newest, _) => None,
+            (Self::Name, Way::Walk) => Some("channels.name"),
+            (Self::Name, Way::Gather) => Some("channels.name || ''"),
+            (Self::Name, Way::OnTheAir) => Some("channels_on_the_air.name"),
+            (Self::MostViewed, Way::Walk) => Some("channels.views"),
+            (Self::MostViewed, Way::Gather) => Some("channels.views + 0"),
+            (Self::MostViewed, Way::OnTheAir) => Some("channels_on_the_air.views"),
+            (Self::MostWatchedNow, Way::Walk) => Some("channels.current_viewers"),
+            (Self::MostWatchedNow, Way::Gather) => Some("channels.current_viewers + 0"),
+            (Self::MostWatchedNow, Way::OnTheAir) => Some("channels_on_the_air.current_viewers"),
+        };
+        Columns { key, id, descending: self != Self::Name }
     }
+}
 
-    /// The order itself, or from its end; gathered as above.
-    fn order(self, from_end: bool, gathered: bool) -> &'static str {
-        match (self, from_end, gathered) {
-            (Self::Newest, false, _) => "channels.id DESC",
-            (Self::Newest, true, _) => "channels.id",
-            (Self::Name, false, false) => "channels.name, channels.id",
-            (Self::Name, false, true) => "channels.name || '', channels.id",
-            (Self::Name, true, false) => "channels.name DESC, channels.id DESC",
-            (Self::Name, true, true) => "channels.name || '' DESC, channels.id DESC",
-            (Self::MostViewed, false, false) => "channels.views DESC, channels.id DESC",
-            (Self::MostViewed, false, true) => "channels.views + 0 DESC, channels.id DESC",
-            (Self::MostViewed, true, false) => "channels.views, channels.id",
-            (Self::MostViewed, true, true) => "channels.views + 0, channels.id",
-            (Self::MostWatchedNow, false, false) => "channels.current_viewers DESC, channels.id DESC",
-            (Self::MostWatchedNow, false, true) => "channels.current_viewers + 0 DESC, channels.id DESC",
-            (Self::MostWatchedNow, true, false) => "channels.current_viewers, channels.id",
-            (Self::MostWatchedNow, true, true) => "channels.current_viewers + 0, channels.id",
-        }
-    }
+/// How the channels of a page are come by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Through the index of the order, as far as it takes.
+    Walk,
+    /// All that there are, and then put into order. That is written so that the index of the order cannot be used:
+    /// PostgreSQL takes a place in it for farther along than it is, as it looks at the first column alone, and would
+    /// walk the rest.
+    Gather,
+    /// Through the small table of those on the air, which has an index for each order of its own.
+    OnTheAir,
 }
 
 /// A channel in a list.
@@ -150,18 +146,20 @@ impl Store {
         let Some(narrow) = Narrow::read(&mut connection, filter).await? else {
             return Ok(page.slice(Vec::new()));
         };
-        let mut query = narrow.query();
-        let few = narrow.few(&mut connection).await?;
-        let gathered = few.is_some();
-        let (columns, descending) = order.columns(gathered);
-        if let Some(few) = few {
-            query = query.filter(channels::id.eq_any(few));
-        }
-        for bound in Beyond::bounds(page, columns, descending) {
+        let (mut query, way) = match narrow.few(&mut connection).await? {
+            Some(few) => (narrow.query().filter(channels::id.eq_any(few)), Way::Gather),
+            // An owner has few channels, whichever of them are on the air.
+            None if narrow.live == Some(true) && narrow.owner.is_none() => {
+                (narrow.on_the_air(order, page), Way::Gather)
+            }
+            None => (narrow.query(), Way::Walk),
+        };
+        let columns = order.columns(way);
+        for bound in columns.bounds(page) {
             query = query.filter(bound);
         }
-        let by = order.order(page.from_end, gathered);
-        let query = query.order(Verbatim(by)).limit(page.probe()).select(Channel::as_select());
+        let by = columns.order(page);
+        let query = query.order(by).limit(page.probe()).select(Channel::as_select());
         let rows = if around {
             with_around(&mut connection, query, by).await?
         } else {
@@ -193,7 +191,7 @@ impl Store {
 async fn with_around(
     connection: &mut AsyncPgConnection,
     page: impl QueryFragment<Pg> + Send,
-    order: &'static str,
+    order: OrderBy,
 ) -> QueryResult<Vec<ListedChannel>> {
     let columns = (
         Channel::as_select(),
@@ -213,6 +211,7 @@ async fn with_around(
 
 /// A filter, its names looked up: the planner knows much of the channels of one topic, and nothing of those of
 /// whichever topic a subquery finds.
+#[derive(Clone, Copy, Debug)]
 struct Narrow<'a> {
     topic: Option<TopicId>,
     owner: Option<UserId>,
@@ -257,36 +256,28 @@ impl<'a> Narrow<'a> {
     }
 
     fn query(&self) -> Listed<'a> {
-        let mut query = channels::table.filter(channels::deleted_at.is_null()).into_boxed();
-        if self.topic.is_some() || self.owner.is_some() || self.live.is_some() || !self.words.is_empty() {
-            query = query.filter(Afresh);
-        }
-        if let Some(topic) = self.topic {
-            query = query.filter(channels::topic_id.eq(topic));
-        }
-        if let Some(owner) = self.owner {
-            query = query.filter(channels::owner_id.eq(owner));
-        }
-        match self.live {
-            Some(true) => query = query.filter(channels::live),
-            Some(false) => query = query.filter(diesel::dsl::not(channels::live)),
-            None => {}
-        }
-        for word in self.words {
-            query = query.filter(Holds(word));
-        }
-        query
+        channels::table.filter(*self).into_boxed()
+    }
+
+    /// Those of a page of what is on the air, out of the small table that has them in the page's order.
+    fn on_the_air(&self, order: ChannelOrder, page: &Page) -> Listed<'a> {
+        let columns = order.columns(Way::OnTheAir);
+        let bounds = columns.bounds(page).collect();
+        // That they are on the air is what the table says.
+        let narrow = Self { live: None, ..*self };
+        let page = OnTheAir { narrow, bounds, order: columns.order(page), limit: page.probe() };
+        channels::table.filter(page).into_boxed()
     }
 }
 
-/// Always true; a statement with it is planned afresh each time. Which index is best depends on how frequent a topic
-/// or a word is, and a prepared statement is planned for all of them alike after some executions.
+/// A channel is among those of a page of what is on the air.
 #[derive(Debug)]
-struct Afresh;
-
-/// A channel's name or description holds this word.
-#[derive(Debug)]
-struct Holds<'a>(&'a str);
+struct OnTheAir<'a> {
+    narrow: Narrow<'a>,
+    bounds: Vec<Beyond>,
+    order: OrderBy,
+    limit: i64,
+}
 
 /// A channel holds all runs of characters of this word, so says the index: for going through all that do.
 #[derive(Debug)]
@@ -317,23 +308,60 @@ macro_rules! condition {
     };
 }
 
-condition!(Afresh);
-condition!(Holds<'_>);
+condition!(Narrow<'_>);
+condition!(OnTheAir<'_>);
 condition!(Indexed<'_>);
 
-impl QueryFragment<Pg> for Afresh {
+impl QueryFragment<Pg> for Narrow<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.unsafe_to_cache_prepared();
-        out.push_sql("TRUE");
+        out.push_sql("channels.deleted_at IS NULL");
+        if self.topic.is_some() || self.owner.is_some() || self.live.is_some() || !self.words.is_empty() {
+            // Planned afresh each time. Which index is best depends on how frequent a topic or a word is, and a prepared
+            // statement is planned for all of them alike after some executions.
+            out.unsafe_to_cache_prepared();
+        }
+        if let Some(topic) = &self.topic {
+            out.push_sql(" AND channels.topic_id = ");
+            out.push_bind_param::<SqlUuid, _>(&topic.0)?;
+        }
+        if let Some(owner) = &self.owner {
+            out.push_sql(" AND channels.owner_id = ");
+            out.push_bind_param::<SqlUuid, _>(&owner.0)?;
+        }
+        match self.live {
+            // As the small table says, so that they can be counted by it.
+            Some(true) => out.push_sql(" AND channels.id IN (SELECT channel_id FROM channels_on_the_air)"),
+            Some(false) => out.push_sql(" AND NOT channels.live"),
+            None => {}
+        }
+        for word in self.words {
+            out.push_sql(" AND strpos(channels.search, search_fold(");
+            out.push_bind_param::<Text, _>(word)?;
+            out.push_sql(")) > 0");
+        }
         Ok(())
     }
 }
 
-impl QueryFragment<Pg> for Holds<'_> {
+impl QueryFragment<Pg> for OnTheAir<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("strpos(channels.search, search_fold(");
-        out.push_bind_param::<Text, _>(self.0)?;
-        out.push_sql(")) > 0");
+        // `OFFSET 0` has PostgreSQL look at one channel after the other in the page's order, and at no more than it takes.
+        // It would rather read a whole topic first.
+        out.push_sql(
+            "channels.id = ANY (ARRAY(SELECT channel_id FROM channels_on_the_air \
+             WHERE EXISTS (SELECT FROM channels WHERE channels.id = channel_id AND ",
+        );
+        self.narrow.walk_ast(out.reborrow())?;
+        out.push_sql(" OFFSET 0)");
+        for bound in &self.bounds {
+            out.push_sql(" AND ");
+            bound.walk_ast(out.reborrow())?;
+        }
+        out.push_sql(" ORDER BY ");
+        self.order.walk_ast(out.reborrow())?;
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql("))");
         Ok(())
     }
 }

@@ -6,13 +6,15 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 
+use super::page::OrderBy;
+
 /// `SELECT columns FROM before (page) after ORDER BY order`. What the text calls the page's rows is up to the text.
 pub(super) struct Joined<C, P> {
     pub(super) columns: C,
     pub(super) before: &'static str,
     pub(super) page: P,
     pub(super) after: &'static str,
-    pub(super) order: &'static str,
+    pub(super) order: OrderBy,
 }
 
 impl<C: Expression, P> Query for Joined<C, P> {
@@ -35,7 +37,6 @@ impl<C: QueryFragment<Pg>, P: QueryFragment<Pg>> QueryFragment<Pg> for Joined<C,
         out.push_sql(") AS ");
         out.push_sql(self.after);
         out.push_sql(" ORDER BY ");
-        out.push_sql(self.order);
-        Ok(())
+        self.order.walk_ast(out)
     }
 }

@@ -72,23 +72,43 @@ pub struct Slice<T> {
     pub has_next: bool,
 }
 
+/// The columns that a list is ordered by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Columns {
+    /// The sort key, when it is not the id.
+    pub(super) key: Option<&'static str>,
+    /// What makes a place unique.
+    pub(super) id: &'static str,
+    /// From the greatest on.
+    pub(super) descending: bool,
+}
+
+impl Columns {
+    /// What is between the bounds of `page`.
+    pub(super) fn bounds(self, page: &Page) -> impl Iterator<Item = Beyond> {
+        let (behind, ahead) = if self.descending { (" < ", " > ") } else { (" > ", " < ") };
+        let after = page.after.clone().map(|place| Beyond { columns: self, operator: behind, place });
+        let before = page.before.clone().map(|place| Beyond { columns: self, operator: ahead, place });
+        after.into_iter().chain(before)
+    }
+
+    /// The order in which `page` is read, which is against the list's own for one from its end.
+    pub(super) fn order(self, page: &Page) -> OrderBy {
+        OrderBy(Self { descending: self.descending != page.from_end, ..self })
+    }
+}
+
+/// What stands behind `ORDER BY`. Unlike diesel's own, it lets a statement stay prepared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OrderBy(Columns);
+
 /// `(key, id) < (…, …)` or `>`: a comparison of whole rows, the only form for which PostgreSQL goes straight to
 /// the place in an index over both, however many rows share one key.
 #[derive(Debug, Clone)]
 pub(super) struct Beyond {
-    columns: &'static str,
+    columns: Columns,
     operator: &'static str,
     place: Place,
-}
-
-impl Beyond {
-    /// The bounds of `page` in an order by `columns` (one name, or two in brackets).
-    pub(super) fn bounds(page: &Page, columns: &'static str, descending: bool) -> impl Iterator<Item = Self> {
-        let (behind, ahead) = if descending { (" < ", " > ") } else { (" > ", " < ") };
-        let after = page.after.clone().map(|place| Self { columns, operator: behind, place });
-        let before = page.before.clone().map(|place| Self { columns, operator: ahead, place });
-        after.into_iter().chain(before)
-    }
 }
 
 impl Expression for Beyond {
@@ -115,7 +135,10 @@ where
     Pg: Backend,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.columns);
+        match self.columns {
+            Columns { key: Some(key), id, .. } => out.push_sql(&format!("({key}, {id})")),
+            Columns { key: None, id, .. } => out.push_sql(id),
+        }
         out.push_sql(self.operator);
         match &self.place {
             Place::Id(id) => out.push_bind_param::<SqlUuid, _>(id)?,
@@ -138,7 +161,34 @@ where
     }
 }
 
-/// A condition or an order as it stands here. Unlike diesel's own, it lets a statement stay prepared.
+impl Expression for OrderBy {
+    type SqlType = Bool;
+}
+
+impl QueryId for OrderBy {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T> AppearsOnTable<T> for OrderBy {}
+impl<T> SelectableExpression<T> for OrderBy {}
+impl<G> ValidGrouping<G> for OrderBy {
+    type IsAggregate = diesel::expression::is_aggregate::No;
+}
+
+impl QueryFragment<Pg> for OrderBy {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let Columns { key, id, descending } = self.0;
+        let direction = if descending { " DESC" } else { "" };
+        if let Some(key) = key {
+            out.push_sql(&format!("{key}{direction}, "));
+        }
+        out.push_sql(&format!("{id}{direction}"));
+        Ok(())
+    }
+}
+
+/// A condition as it stands here. Unlike diesel's own, it lets a statement stay prepared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verbatim(pub(super) &'static str);
 

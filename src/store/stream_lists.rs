@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::joined::Joined;
-use super::page::{Beyond, Verbatim};
+use super::page::{Columns, OrderBy, Verbatim};
 use super::schema::{event_log, streams, topics};
 use super::streams::on_the_air;
 use super::{Channel, ChannelId, Page, Place, Position, Result, Slice, Store, Stream, Topic, User};
@@ -40,22 +40,13 @@ impl StreamOrder {
         }
     }
 
-    /// The index columns that it reads.
-    fn columns(self) -> &'static str {
-        match self {
-            Self::MostWatchedNow => "(streams.current_viewers, streams.id)",
-            Self::Newest => "streams.id",
-        }
-    }
-
-    /// The order itself, or from its end.
-    fn order(self, from_end: bool) -> &'static str {
-        match (self, from_end) {
-            (Self::MostWatchedNow, false) => "streams.current_viewers DESC, streams.id DESC",
-            (Self::MostWatchedNow, true) => "streams.current_viewers, streams.id",
-            (Self::Newest, false) => "streams.id DESC",
-            (Self::Newest, true) => "streams.id",
-        }
+    /// The columns of its index.
+    fn columns(self) -> Columns {
+        let key = match self {
+            Self::MostWatchedNow => Some("streams.current_viewers"),
+            Self::Newest => None,
+        };
+        Columns { key, id: "streams.id", descending: true }
     }
 }
 
@@ -149,11 +140,11 @@ impl Store {
         page: &Page,
         around: bool,
     ) -> Result<(Slice<ListedStream>, Position)> {
-        for bound in Beyond::bounds(page, order.columns(), true) {
+        for bound in order.columns().bounds(page) {
             list = list.filter(bound);
         }
-        let by = order.order(page.from_end);
-        let list = list.order(Verbatim(by)).limit(page.probe()).select(Stream::as_select());
+        let by = order.columns().order(page);
+        let list = list.order(by).limit(page.probe()).select(Stream::as_select());
         let (rows, log) =
             if around { self.with_log_and_around(list, by).await? } else { self.with_log(list, by).await? };
         let (epoch, number) = log;
@@ -163,7 +154,7 @@ impl Store {
     async fn with_log(
         &self,
         page: impl QueryFragment<Pg> + Send,
-        order: &'static str,
+        order: OrderBy,
     ) -> Result<(Vec<ListedStream>, (Uuid, i64))> {
         let columns = ((event_log::epoch, event_log::last), Option::<Stream>::as_select());
         let query = Joined { columns, before: LOG, page, after: ALONE, order };
@@ -176,7 +167,7 @@ impl Store {
     async fn with_log_and_around(
         &self,
         page: impl QueryFragment<Pg> + Send,
-        order: &'static str,
+        order: OrderBy,
     ) -> Result<(Vec<ListedStream>, (Uuid, i64))> {
         let columns = (
             (event_log::epoch, event_log::last),

@@ -93,7 +93,8 @@ async fn questions(actor: &Actor) -> Vec<Question> {
                 (json!({"topic": "topic-3"}), 300.0),
                 (json!({"topic": "no-such-topic"}), PAGE),
                 (json!({"owner": "owner_7"}), 2.0 * PAGE),
-                (json!({"live": true}), PAGE),
+                // Each in the small table, then itself, to see that it fits and to be read.
+                (json!({"live": true}), 2.0 * PAGE),
                 // Those on the air may have to be passed over, and they are few.
                 (json!({"live": false}), 2_100.0),
                 (json!({"live": true, "topic": "topic-3"}), 2_100.0),

@@ -60,3 +60,4 @@ VACUUM ANALYZE topics;
 VACUUM ANALYZE channels;
 VACUUM ANALYZE channel_search;
 VACUUM ANALYZE streams;
+VACUUM ANALYZE channels_on_the_air;
