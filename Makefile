@@ -82,7 +82,7 @@ fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: installing cargo-fuzz"; cd / && cargo install cargo-fuzz --locked --quiet; }
 	@for target in $(FUZZ_TARGETS); do \
 	  cargo fuzz run --fuzz-dir fuzz --sanitizer none $$target -- -max_total_time=$(or $(DURATION),60) \
-	    -max_len=65536 -timeout=2 -print_final_stats=1; done
+	    -max_len=65536 -timeout=2 -print_final_stats=1 || exit 1; done
 
 lint: lint-web lint-rust
 

@@ -94,9 +94,12 @@ async fn beside_a_crowd_of(size: usize, patience: Patience) -> usize {
         assert_eq!(heard.expect("it is told"), number, "everything, once, in order");
         most = most.max(memory().saturating_sub(before));
     }
-    while open_files() > size / 10 + 50 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let dropped = async {
+        while open_files() > size / 10 + 50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), dropped).await.expect("who does not read is dropped");
     child.kill().expect("killed");
     child.wait().expect("gone");
     most

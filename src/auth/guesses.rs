@@ -36,23 +36,31 @@ impl Guesses {
         }
     }
 
-    /// Somebody comes to sign in; counted for the account, whoever it is. An address that is refused does not use up
-    /// the account's tries.
+    /// Somebody comes to sign in.
     ///
     /// # Errors
     /// When there were too many tries for the account, or too many wrong ones from there.
     pub fn sign_in(&self, handle: &str, address: IpAddr) -> Result<(), Wait> {
-        let counted =
-            self.sign_ins.check(address).and_then(|()| self.accounts.count(handle.as_bytes()).map(drop));
-        counted.inspect_err(|_| limited("sign_in"))
+        let free = self.sign_ins.check(address).and_then(|()| self.accounts.check(handle.as_bytes()));
+        free.inspect_err(|_| limited("sign_in"))
     }
 
-    /// The password is about to be looked at: it counts for a wrong one until it was right.
+    /// The password is about to be looked at: it counts for the account, whoever it is, and for a wrong one from that
+    /// address until it was right. Not before, and for both or neither: whoever breaks off while waiting for a turn, or
+    /// is refused for where they come from, uses up nobody's tries.
     ///
     /// # Errors
-    /// When too many from there were wrong since it came.
-    pub fn password(&self, address: IpAddr) -> Result<Counted<'_>, Wait> {
-        self.sign_ins.count(address).inspect_err(|_| limited("sign_in"))
+    /// When too many were tried or wrong since it came.
+    pub fn password(&self, handle: &str, address: IpAddr) -> Result<Counted<'_>, Wait> {
+        let counted =
+            self.sign_ins.count(address).and_then(|wrong| match self.accounts.count(handle.as_bytes()) {
+                Ok(_) => Ok(wrong),
+                Err(wait) => {
+                    wrong.forgive();
+                    Err(wait)
+                }
+            });
+        counted.inspect_err(|_| limited("sign_in"))
     }
 
     /// Somebody makes an account.
@@ -151,6 +159,32 @@ mod tests {
 
     fn let_in(origins: &Origins, addresses: impl Iterator<Item = IpAddr>) -> usize {
         addresses.filter(|address| origins.count(*address).is_ok()).count()
+    }
+
+    #[test]
+    fn whoever_breaks_off_or_is_refused_uses_up_nobodys_tries() {
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let guesses = Guesses::new(&clock, &Chance::seeded(1));
+        let [here, there] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+        for _ in 0..100 {
+            assert!(guesses.sign_in("mia", here).is_ok(), "nobody has looked at a password");
+        }
+        for number in 0..30 {
+            assert!(guesses.password(&format!("handle_{number}"), here).is_ok());
+        }
+        for _ in 0..100 {
+            assert!(guesses.sign_in("mia", here).is_err() && guesses.password("mia", here).is_err());
+        }
+        for _ in 0..10 {
+            assert!(guesses.sign_in("mia", there).is_ok());
+            guesses.password("mia", there).unwrap_or_else(|_| panic!("these are the first")).forgive();
+        }
+        assert!(guesses.sign_in("mia", there).is_err());
+        assert!(guesses.password("mia", there).is_err());
+        assert!(
+            guesses.sign_in("tom", there).is_ok(),
+            "what was refused does not count against where it came from"
+        );
     }
 
     #[test]

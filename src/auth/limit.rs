@@ -25,7 +25,7 @@ pub struct Limit {
     within: Duration,
     clock: Clock,
     salt: [u8; 16],
-    /// When there was a try, the oldest first; of the places where there was one lately.
+    /// When there was a try, the oldest first; of the places where there ever was one.
     places: Mutex<HashMap<u16, VecDeque<Duration>>>,
 }
 

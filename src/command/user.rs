@@ -87,6 +87,7 @@ impl Command {
                 match standing {
                     Standing::Is(_) => Ok(()),
                     Standing::Nobody => Err(nobody(&handle)),
+                    Standing::NotAllowed => Err("the operator may do everything".into()),
                     Standing::LastAdmin => {
                         Err(format!("{handle} is the only admin: make somebody else one first").into())
                     }

@@ -22,7 +22,7 @@ pub(super) enum AuditKind {
     /// A session was opened.
     SignedIn,
     /// Handle and password did not belong together, or the account was suspended. The detail is the handle as it was
-    /// given. One record a minute for each account, and one for all handles that are nobody's; handle and address are
+    /// given, or empty when nobody can have such a handle. One record a minute for each account, and one for all handles that are nobody's; handle and address are
     /// those of the first time.
     SignInFailed,
     /// A session was ended by `signOut`.

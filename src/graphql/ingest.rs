@@ -4,6 +4,7 @@ use async_graphql::{Context, Object};
 
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::load::KeyOf;
 use crate::store;
 
 /// The way into a channel, for somebody who may know it.
@@ -20,12 +21,8 @@ impl Ingest<'_> {
     /// What goes into "Stream Key". Whoever has it can broadcast here: show it to nobody, and replace it with
     /// `regenerateStreamKey` when somebody has seen it. That it was read, and by whom, is put on record.
     async fn stream_key(&self, ctx: &Context<'_>) -> Result<String> {
-        let parts = ctx.parts();
-        let sealed = parts.store.sealed_key(self.0.id).await?;
+        let sealed = ctx.loader().load_one(KeyOf { channel: self.0.id, reader: ctx.deed() }).await?;
         let sealed = sealed.ok_or(ApiError::NotFound { what: "stream key" })?;
-        let key = parts.keyring.open(&sealed, self.0.id)?;
-        // Before it is shown: a key that nobody knows to be read is read by nobody.
-        parts.store.note_key_read(self.0.id, self.0.owner_id, &sealed, &ctx.deed()).await?;
-        Ok(key.reveal().to_owned())
+        Ok(ctx.parts().keyring.open(&sealed, self.0.id)?.reveal().to_owned())
     }
 }

@@ -2,7 +2,7 @@
 //! every event of a subscription is answered from the database as it is then.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -10,7 +10,9 @@ use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use futures_util::task::{FutureObj, Spawn, SpawnError};
 
 use super::error::{ApiError, Result};
-use crate::store::{Channel, ChannelId, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId};
+use crate::store::{
+    Channel, ChannelId, Deed, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId,
+};
 use crate::telemetry::Queries;
 
 /// The loader of all keys.
@@ -39,6 +41,41 @@ impl Spawn for Counted {
 /// The stream on the air of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OnTheAir(pub(super) ChannelId);
+
+/// The stream key of a channel, as it is kept, for its reader.
+#[derive(Clone)]
+pub(super) struct KeyOf {
+    pub(super) channel: ChannelId,
+    pub(super) reader: Deed,
+}
+
+/// A loader serves one requester, so that its channel tells one key from another.
+impl PartialEq for KeyOf {
+    fn eq(&self, other: &Self) -> bool {
+        self.channel == other.channel
+    }
+}
+
+impl Eq for KeyOf {}
+
+impl Hash for KeyOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.channel.hash(state);
+    }
+}
+
+impl Loader<KeyOf> for Loads {
+    type Value = Vec<u8>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[KeyOf]) -> std::result::Result<HashMap<KeyOf, Vec<u8>>, Self::Error> {
+        let Some(KeyOf { reader, .. }) = keys.first() else { return Ok(HashMap::new()) };
+        let channels: Vec<ChannelId> = keys.iter().map(|key| key.channel).collect();
+        let sealed = self.0.read_keys(&channels, reader).await.map_err(Arc::new)?;
+        let of = |channel| KeyOf { channel, reader: reader.clone() };
+        Ok(sealed.into_iter().map(|(channel, sealed)| (of(channel), sealed)).collect())
+    }
+}
 
 macro_rules! loads {
     ($key:ty => $value:ty, |$store:ident, $keys:ident| $read:expr, |$row:ident| $key_of:expr) => {

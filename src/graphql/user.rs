@@ -211,12 +211,12 @@ impl UserMutation {
     ) -> Result<AuthPayload> {
         let (parts, address) = (ctx.parts(), ctx.address());
         parts.guesses.sign_in(&input.handle, address)?;
-        let handle = input::known_handle(input.handle);
+        let handle = input::known_handle(input.handle.clone());
         let known = parts.store.user_with_password(&handle).await?;
         let (user, stored) = known.unzip();
         let turn = parts.passwords.turn().await?;
         // Many may have come at once, and been wrong while this one waited for its turn.
-        let guess = parts.guesses.password(address)?;
+        let guess = parts.guesses.password(&input.handle, address)?;
         let right = parts.passwords.verify(turn, SecretString::from(input.password), stored).await?;
         let account = user.as_ref().map(|user| user.id);
         let opened = match user {
@@ -260,6 +260,7 @@ pub(super) fn standing(changed: Standing) -> Result<store::User> {
     match changed {
         Standing::Is(user) => Ok(user),
         Standing::Nobody => Err(ApiError::NotFound { what: "user" }),
+        Standing::NotAllowed => Err(ApiError::Forbidden),
         Standing::LastAdmin => {
             let why = "this is the only admin; make somebody else one first".to_owned();
             Err(ApiError::Conflict { field: "input.userId", why })

@@ -145,14 +145,17 @@ mod tests {
         let endless =
             ["-re", "-f", "lavfi", "-i", "testsrc", "-f", "image2", "-update", "1"].map(String::from);
         let stop = CancellationToken::new();
-        let stopping = async {
+        let begun = async {
             while !dir.path().join("endless.png.new").exists() {
                 tokio::task::yield_now().await;
             }
-            stop.cancel();
         };
-        let (made, ()) = tokio::join!(make(endless.into_iter(), &picture, &stop), stopping);
-        made.unwrap();
+        let mut making = std::pin::pin!(make(endless.into_iter(), &picture, &stop));
+        tokio::select! {
+            made = &mut making => panic!("it has an end: {made:?}"),
+            () = begun => stop.cancel(),
+        }
+        making.await.unwrap();
         assert!(!picture.exists());
         let named = picture.display().to_string();
         let lines = std::fs::read_dir("/proc").unwrap().flatten();

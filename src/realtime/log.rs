@@ -162,6 +162,8 @@ impl Log {
                     .await
                     .inspect_err(|error| tracing::warn!(%error, "tailing by sweeps"))
                     .ok();
+                // What happened before it listened it could not hear of.
+                woken = true;
             }
             match self.advance().await {
                 // Nobody said so: the connection that listens may be lost without a word, as networks lose them.
@@ -173,8 +175,9 @@ impl Log {
                 Err(LogError::Store(error)) => tracing::warn!(%error, "the event log cannot be read"),
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = sweep.tick() => woken = false,
+                // Before the sweep: what was said and found at the same moment was said.
                 heard = hear(&mut ears) => {
                     woken = true;
                     if let Err(error) = heard {
@@ -182,6 +185,7 @@ impl Log {
                         ears = None;
                     }
                 }
+                _ = sweep.tick() => woken = false,
             }
         }
     }

@@ -13,7 +13,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::schema::audit_records;
+use super::schema::{audit_records, channels};
 use super::{AuditKind, ChannelId, Result, Store, UserId};
 use crate::ambient::{Chance, Clock};
 
@@ -48,6 +48,11 @@ impl Deed {
         Self { actor: Some(actor), ..self }
     }
 
+    /// Whether it is one of `users` who does it; the operator may be anybody.
+    pub(super) fn is_of(&self, users: &[UserId]) -> bool {
+        self.actor.is_none_or(|actor| users.contains(&actor))
+    }
+
     /// When.
     pub fn at(&self) -> DateTime<Utc> {
         self.at
@@ -72,29 +77,42 @@ pub(super) async fn record(
     deed: &Deed,
     done: Done<'_>,
 ) -> QueryResult<()> {
-    write(connection, deed, done, None).await
+    write(connection, &[row(deed, done, None)]).await
 }
 
-async fn write(
-    connection: &mut AsyncPgConnection,
-    deed: &Deed,
-    done: Done<'_>,
-    together: Option<Together<'_>>,
-) -> QueryResult<()> {
-    let slot = together.map(|together| slot(deed, &done, &together));
-    let record = (
-        audit_records::id.eq(deed.chance.id(deed.at)),
-        audit_records::at.eq(deed.at),
-        audit_records::kind.eq(done.kind),
-        audit_records::actor_id.eq(deed.actor),
-        audit_records::subject_id.eq(done.subject),
-        audit_records::channel_id.eq(done.channel),
-        audit_records::address.eq(deed.address.map(|address| address.to_string())),
-        audit_records::detail.eq(done.detail),
-        audit_records::slot.eq(slot),
-    );
+/// A record as it is kept.
+#[derive(Insertable)]
+#[diesel(table_name = audit_records)]
+struct Row<'a> {
+    id: Uuid,
+    at: DateTime<Utc>,
+    kind: AuditKind,
+    actor_id: Option<UserId>,
+    subject_id: Option<UserId>,
+    channel_id: Option<ChannelId>,
+    address: Option<String>,
+    detail: Option<&'a str>,
+    slot: Option<Vec<u8>>,
+}
+
+fn row<'a>(deed: &Deed, done: Done<'a>, together: Option<Together<'_>>) -> Row<'a> {
+    Row {
+        slot: together.map(|together| slot(deed, &done, &together)),
+        id: deed.chance.id(deed.at),
+        at: deed.at,
+        kind: done.kind,
+        actor_id: deed.actor,
+        subject_id: done.subject,
+        channel_id: done.channel,
+        address: deed.address.map(|address| address.to_string()),
+        detail: done.detail,
+    }
+}
+
+/// Writes records, no two of one slot.
+async fn write(connection: &mut AsyncPgConnection, rows: &[Row<'_>]) -> QueryResult<()> {
     diesel::insert_into(audit_records::table)
-        .values(record)
+        .values(rows)
         .on_conflict(audit_records::slot)
         .do_update()
         .set(audit_records::times.eq(audit_records::times + 1))
@@ -126,24 +144,35 @@ impl Store {
         // Whoever tries may be signed in as anybody; it is the account that counts.
         let deed = Deed { actor: None, ..deed.clone() };
         let together = Some(Together(FAILURES, &[]));
-        Ok(write(&mut *self.connection().await?, &deed, done, together).await?)
+        Ok(write(&mut *self.connection().await?, &[row(&deed, done, together)]).await?)
     }
 
-    /// Puts on record that somebody reads a channel's key, as it is kept: one record an hour for each reader and key.
+    /// The keys of channels, as they are kept, for somebody who reads them; those without one are left out. It is on
+    /// record before they are given out, since a key that nobody knows to be read is read by nobody: one record an hour
+    /// for each reader and key.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_key_read(
-        &self,
-        channel: ChannelId,
-        owner: UserId,
-        sealed: &[u8],
-        deed: &Deed,
-    ) -> Result<()> {
-        let done =
-            Done { kind: AuditKind::KeyRead, subject: Some(owner), channel: Some(channel), detail: None };
-        let together = Some(Together(READINGS, sealed));
-        Ok(write(&mut *self.connection().await?, deed, done, together).await?)
+    pub async fn read_keys(&self, ids: &[ChannelId], deed: &Deed) -> Result<Vec<(ChannelId, Vec<u8>)>> {
+        let mut connection = self.connection().await?;
+        let keys = channels::table
+            .filter(channels::id.eq_any(ids))
+            .filter(channels::key_sealed.is_not_null())
+            .select((channels::id, channels::owner_id, channels::key_sealed.assume_not_null()))
+            // Whoever reads the same ones at once writes the same records.
+            .order(channels::id)
+            .load::<(ChannelId, UserId, Vec<u8>)>(&mut connection)
+            .await?;
+        let rows = keys.iter().map(|(channel, owner, sealed)| {
+            let (kind, subject, channel) = (AuditKind::KeyRead, Some(*owner), Some(*channel));
+            let done = Done { kind, subject, channel, detail: None };
+            row(deed, done, Some(Together(READINGS, sealed)))
+        });
+        let rows: Vec<_> = rows.collect();
+        if !rows.is_empty() {
+            write(&mut connection, &rows).await?;
+        }
+        Ok(keys.into_iter().map(|(channel, _, sealed)| (channel, sealed)).collect())
     }
 
     /// Forgets what was put on record before `horizon`; how many.

@@ -7,11 +7,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::{StreamExt, pin_mut};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::connecting::listen;
 use super::schema::{event_log, events};
-use super::{Airing, ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId};
+use super::{
+    Airing, ChannelId, EventKind, Loc, Result, StopReason, Store, StoreError, StreamId, TopicId, WAIT,
+};
 
 /// Something that happened to a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
@@ -165,10 +168,15 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn wake_ups(&self) -> Result<WakeUps> {
-        let mut connection =
-            listen(self.url.reveal()).await.map_err(|error| StoreError::Away(error.to_string()))?;
-        connection.batch_execute("LISTEN tally_events").await?;
-        Ok(WakeUps(connection))
+        let listening = async {
+            let mut connection =
+                listen(self.url.reveal()).await.map_err(|error| StoreError::Away(error.to_string()))?;
+            connection.batch_execute("LISTEN tally_events").await?;
+            Ok(WakeUps(connection))
+        };
+        // A network that swallows everything answers nothing for minutes, and who waits here does not sweep.
+        let silence = |_| Err(StoreError::Away("it does not answer who would listen".to_owned()));
+        timeout(WAIT, listening).await.unwrap_or_else(silence)
     }
 }
 

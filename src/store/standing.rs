@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::audit::{Deed, Done, record};
+use super::publishing::publishing_on;
 use super::schema::{channels, sessions, users};
 use super::transitions::{EndedStream, end_on_channel};
 use super::{AuditKind, ChannelId, Result, Role, StopReason, Store, User, UserId};
@@ -16,6 +17,8 @@ pub enum Standing {
     Is(User),
     /// Nothing has changed: there would be no admin left.
     LastAdmin,
+    /// Nothing has changed: whoever asked is no admin any more.
+    NotAllowed,
     /// There is no such user.
     Nobody,
 }
@@ -35,7 +38,11 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                if role != Role::Admin && is_last_admin(connection, id).await? {
+                let admins = admins(connection).await?;
+                if !deed.is_of(&admins) {
+                    return Ok((Standing::NotAllowed, Vec::new()));
+                }
+                if role != Role::Admin && admins == [id] {
                     return Ok((Standing::LastAdmin, Vec::new()));
                 }
                 let Some(before) = lock(connection, id).await? else {
@@ -75,7 +82,11 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                if is_last_admin(connection, id).await? {
+                let admins = admins(connection).await?;
+                if !deed.is_of(&admins) {
+                    return Ok((Standing::NotAllowed, Vec::new()));
+                }
+                if admins == [id] {
                     return Ok((Standing::LastAdmin, Vec::new()));
                 }
                 let Some(before) = lock(connection, id).await? else {
@@ -106,6 +117,9 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
+                if !deed.is_of(&admins(connection).await?) {
+                    return Ok(Standing::NotAllowed);
+                }
                 let Some(before) = lock(connection, id).await? else { return Ok(Standing::Nobody) };
                 if before.suspended_at.is_none() {
                     return Ok(Standing::Is(before));
@@ -139,6 +153,9 @@ async fn end_all(
         .for_no_key_update()
         .load::<(ChannelId, bool, String)>(connection)
         .await?;
+    let ids: Vec<ChannelId> = all.iter().map(|(channel, _, _)| *channel).collect();
+    // All streams before the log, which the first to end takes.
+    publishing_on(connection, &ids).await?;
     let mut ended = Vec::new();
     for (channel, _, name) in all.into_iter().filter(|(_, live, _)| *live) {
         let (kind, detail) = (AuditKind::StreamEnded, Some(name.as_str()));
@@ -149,13 +166,11 @@ async fn end_all(
     Ok(ended)
 }
 
-/// Whether that user is the only admin. All admins' rows stay locked, so that of two admins who take each other's role
-/// away one stays.
-async fn is_last_admin(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<bool> {
+/// The admins. Their rows stay locked: of two who take each other's role away one stays, and whoever has lost theirs
+/// does nothing more by it, however long a socket of theirs stays open.
+async fn admins(connection: &mut AsyncPgConnection) -> QueryResult<Vec<UserId>> {
     let admins = users::table.filter(users::role.eq(Role::Admin)).filter(users::suspended_at.is_null());
-    let admins: Vec<UserId> =
-        admins.order(users::id).select(users::id).for_no_key_update().load(connection).await?;
-    Ok(admins == [id])
+    admins.order(users::id).select(users::id).for_no_key_update().load(connection).await
 }
 
 async fn lock(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<Option<User>> {

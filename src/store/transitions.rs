@@ -221,12 +221,17 @@ async fn interrupt(
         .filter(streams::node.eq(&publisher.node))
         .filter(streams::connection.eq(publisher.number));
     let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
-    let mut interrupted = diesel::update(live).set(waiting).into_boxed();
-    if let Some(deadline) = unheard {
-        // Every word of a publisher gives it another deadline; an earlier one if the clock was set back.
-        interrupted = interrupted.filter(streams::deadline.eq(deadline));
-    }
-    if interrupted.execute(connection).await? == 0 {
+    let changed = match unheard {
+        None => diesel::update(live).set(waiting).execute(connection).await?,
+        // Every word of a publisher gives it another deadline; an earlier one if the clock was set back. Should it be
+        // heard of again, it was looked for at the wrong worker.
+        Some(deadline) => {
+            let silent = live.filter(streams::deadline.eq(deadline));
+            let waiting = (waiting, streams::worker.eq(None::<i32>));
+            diesel::update(silent).set(waiting).execute(connection).await?
+        }
+    };
+    if changed == 0 {
         return Ok(false);
     }
     report(connection, id, EventKind::Interrupted, None, now).await?;

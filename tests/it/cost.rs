@@ -115,6 +115,16 @@ async fn a_page_costs_as_many_queries_however_long_it_is() {
             assert_eq!(logged(&format!("query {operation}")), statements, "{operation}");
         }
     }
+    // Many keys at once are read, and put on record, together.
+    let owner = site.actor("keeper", Role::Streamer).await;
+    for _ in 0..8 {
+        owner.channel("One", json!({})).await;
+    }
+    let keys = "query Keys { channels(filter: {owner: \"keeper\"}) { nodes { a: ingest { streamKey } b: ingest { streamKey } } } }";
+    let answer = owner.data(keys, json!({})).await;
+    let nodes = answer["channels"]["nodes"].as_array().unwrap();
+    assert!(nodes.len() == 8 && nodes.iter().all(|node| node["a"]["streamKey"].is_string()));
+    assert_eq!(logged("query Keys"), 4, "the owner, the page, the keys, the record");
     let equal = "query Equal { liveStreams { nodes { name channel { name } } } }";
     let mut answers = Vec::new();
     for statements in [1, 0, 0] {

@@ -94,7 +94,8 @@ async fn many_that_wait_to_be_opened_leave_the_database_to_others() {
         );
         socket.start(&number.to_string(), &counts, json!({"locs": [stage.loc()]})).await;
     }
-    let waiting = "SELECT count(*)::text AS line FROM pg_locks WHERE NOT granted";
+    let waiting = "SELECT count(*)::text AS line FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE datname = current_database() AND relation = 'channels'::regclass AND NOT granted";
     while holder.lines(waiting).await[0].parse::<u32>().unwrap() < 8 {}
     for _ in 0..20 {
         stage.site.anonymous().data("{ topics { name } }", json!({})).await;

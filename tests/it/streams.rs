@@ -454,6 +454,22 @@ async fn a_reloaded_nginx_decides_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_was_looked_for_at_the_wrong_worker_is_missed_once() {
+    let mut stage = Stage::set().await;
+    // Let in over the old worker's connection by way of the new worker, which answers for HTTP.
+    let (worker, publisher) = (stage.nginx.inside().worker.to_string(), stage.publisher(1));
+    let form = publisher.form("publish", &format!("&name={}", publisher.key));
+    assert_eq!(stage.site.callback_from(&worker, "publish", &form).await.0, 302);
+    stage.pass(2).await;
+    assert_eq!(stage.log().await, ["started", "interrupted"]);
+    for report in 1..4 {
+        assert_eq!(publisher.update(&stage.site, 5000 * report).await, 204);
+        stage.pass(5).await;
+    }
+    assert_eq!(stage.log().await, ["started", "interrupted", "resumed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_cuts_the_old_one_off_at_once() {
     let mut stage = Stage::set().await;
     let old = stage.on_the_air(1).await;

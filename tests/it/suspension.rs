@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tally::auth::SessionToken;
 use tally::store::Role;
 
-use crate::nginx::{Stage, eventually};
+use crate::nginx::{Publisher, Stage, eventually};
 use crate::presence::{door, token};
 use crate::rights::{SET_ROLE, SIGN_IN, end_of, id_of};
 use crate::site::{Actor, Site};
 use crate::socket::Socket;
+use crate::sql::Sql;
 
 const SUSPEND: &str = "mutation ($input: SuspendUserInput!) {
     suspendUser(input: $input) { user { handle suspension { at reason } } } }";
@@ -80,7 +81,7 @@ async fn a_suspended_users_broadcasts_end_and_their_keys_open_nothing() {
     let root = stage.site.actor("root", Role::Admin).await;
     let other = stage.site.actor("other", Role::Streamer).await;
     let theirs = other.channel("Theirs", json!({})).await;
-    let kept = crate::nginx::Publisher { key: theirs["key"].as_str().unwrap().to_owned(), connection: 9 };
+    let kept = Publisher { key: theirs["key"].as_str().unwrap().to_owned(), connection: 9 };
     kept.publish(&stage.site).await;
     let publisher = stage.on_the_air(1).await;
     let id = id_of(&stage.owner).await;
@@ -182,4 +183,60 @@ async fn whoever_comes_while_a_user_is_suspended_is_let_in_before_it_or_not_at_a
             assert!(session.is_none(), "a session outlived the suspension");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_who_was_shut_out_takes_nothing_back_over_a_socket_that_is_still_open() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.actor("ada", Role::Admin).await, site.actor("bob", Role::Admin).await);
+    let (of_ada, of_bob) = (id_of(&ada).await, id_of(&bob).await);
+    let deeds = [
+        (REINSTATE, json!({"input": {"userId": of_bob}})),
+        (SUSPEND, input(&of_ada)),
+        (SET_ROLE, json!({"input": {"userId": of_ada, "role": "VIEWER"}})),
+    ];
+    let mut sockets = Vec::new();
+    for _ in &deeds {
+        sockets.push(Socket::of(site.public, &bob).await);
+    }
+    suspend(&ada, &of_bob).await;
+    for (socket, (document, variables)) in sockets.iter_mut().zip(deeds) {
+        socket.start("1", document, variables).await;
+        // Its socket is closed within seconds; whatever comes before that is refused.
+        if let Ok(said) = socket.read().await {
+            assert!(said.to_string().contains("FORBIDDEN"), "{said}");
+        }
+    }
+    let still = ada.data("{ user(handle: \"bob\") { suspension { reason } } }", json!({})).await;
+    assert_eq!(still["user"]["suspension"]["reason"], "Spam");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_that_waits_for_a_stream_keeps_nobody_else_waiting() {
+    let stage = Stage::set().await;
+    let root = stage.site.actor("root", Role::Admin).await;
+    let other = stage.site.actor("other", Role::Streamer).await;
+    let theirs = other.channel("Theirs", json!({})).await;
+    let second = stage.owner.channel("Two", json!({})).await;
+    stage.on_the_air(1).await;
+    let key = |channel: &Value| channel["key"].as_str().unwrap().to_owned();
+    assert_eq!(Publisher { key: key(&second), connection: 2 }.publish(&stage.site).await.0, 302);
+    // Somebody has the later channel's stream, as a callback about it does, and will write to the log.
+    let mut callback = Sql::on(&stage.site.url).await;
+    callback.run("BEGIN; SELECT FROM streams WHERE connection = 2 FOR NO KEY UPDATE").await;
+    let id = id_of(&stage.owner).await;
+    let suspending = suspend(&root, &id);
+    let meanwhile = async {
+        let waiting =
+            "SELECT count(*)::text AS line FROM pg_locks JOIN pg_database ON pg_database.oid = database
+            WHERE datname = current_database() AND NOT granted";
+        let mut looking = Sql::on(&stage.site.url).await;
+        eventually("the suspension waits", async || looking.lines(waiting).await == ["1"]).await;
+        let kept = Publisher { key: key(&theirs), connection: 9 };
+        assert_eq!(kept.publish(&stage.site).await.0, 302, "the log is free");
+        callback.run("COMMIT").await;
+    };
+    tokio::join!(suspending, meanwhile);
+    let log = stage.log().await;
+    assert_eq!(log[3..], ["stopped: ended_by_moderator", "stopped: ended_by_moderator"]);
 }
