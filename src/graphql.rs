@@ -14,6 +14,7 @@ mod event;
 mod fuzz;
 mod ingest;
 mod input;
+mod invitation;
 mod load;
 mod node;
 mod once;
@@ -77,6 +78,7 @@ struct Mutation(
     suspension::SuspensionMutation,
     topic::TopicMutation,
     channels::ChannelMutation,
+    invitation::InvitationMutation,
     stream::StreamMutation,
     playback::PlaybackMutation,
 );

@@ -26,8 +26,8 @@ pub enum Action<'a> {
     Publish(&'a Channel),
     /// Take a channel off the air.
     EndStream(&'a Channel),
-    /// Play a channel's stream.
-    Watch(&'a Channel),
+    /// Play a channel's stream, let in so.
+    Watch(&'a Channel, Admission),
     /// Add, rename and retire topics.
     ManageTopics,
     /// Give users roles.
@@ -36,6 +36,17 @@ pub enum Action<'a> {
     Suspend,
     /// Read who did what.
     ReadAudit,
+}
+
+/// How somebody comes by a protected channel who neither owns it nor is an admin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Just so.
+    Open,
+    /// The owner has invited them.
+    Invited,
+    /// They know the channel's password.
+    Password,
 }
 
 /// Why not.
@@ -64,7 +75,14 @@ impl Viewer {
             }
             Action::Publish(channel) => owns(channel) && role >= Some(Role::Streamer),
             Action::EndStream(channel) => owns(channel) || role >= Some(Role::Moderator),
-            Action::Watch(channel) => !channel.protected || owns(channel) || role == Some(Role::Admin),
+            Action::Watch(channel, admission) => {
+                let let_in = match admission {
+                    Admission::Open => !channel.protected,
+                    Admission::Invited => acting.is_some(),
+                    Admission::Password => true,
+                };
+                let_in || owns(channel) || role == Some(Role::Admin)
+            }
             Action::ManageTopics | Action::SetRole | Action::Suspend | Action::ReadAudit => {
                 role == Some(Role::Admin)
             }

@@ -78,6 +78,7 @@ impl Api {
             playback: playback.clone(),
             store: store.clone(),
             presence: presence.clone(),
+            clock: clock.clone(),
             metrics: Metrics::gather(),
         });
         let graph = Graph::new(GraphParts {
@@ -86,6 +87,7 @@ impl Api {
             log,
             presence: presence.clone(),
             keyring,
+            channel_passwords: ChannelPasswords::new(passwords.clone(), &clock, &chance),
             passwords,
             guesses: Guesses::new(&clock, &chance),
             playback,

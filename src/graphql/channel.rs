@@ -7,6 +7,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::ingest::Ingest;
+use super::invitation::UserConnection;
 use super::load::{OnTheAir, found};
 use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
 use super::scalar::{DateTime, NodeId, UuidScalar, int};
@@ -102,9 +103,32 @@ impl Channel {
         self.row.record
     }
 
-    /// Whether playback needs a signed URL from `startPlayback`. A change holds for the next broadcast.
+    /// Whether playback needs a signed URL from `startPlayback`, which it gives to the owner, admins, and those whom the
+    /// owner lets in by invitation or password. A change holds for the next broadcast.
     async fn protected(&self) -> bool {
         self.row.protected
+    }
+
+    /// Whether whoever knows the channel's password may watch it while it is protected: give the password to
+    /// `startPlayback`.
+    async fn opens_with_password(&self) -> bool {
+        self.row.password_id.is_some()
+    }
+
+    /// Users who may watch while it is protected, the last one invited first. Null for everyone but the owner and
+    /// admins.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn invited_viewers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+    ) -> Option<Result<UserConnection>> {
+        ctx.viewer().may(Action::EditChannel(&self.row)).ok()?;
+        Some(UserConnection::invited(self.row.id, PageArguments { first, after, last, before }))
     }
 
     /// Name given to a broadcast, and to its recording, when it is not named.

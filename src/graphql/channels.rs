@@ -1,6 +1,7 @@
 //! Changes to channels: made, edited, deleted, given another key, taken off the air.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use secrecy::SecretString;
 
 use super::channel::Channel;
 use super::context::Ask;
@@ -51,6 +52,10 @@ pub(super) struct UpdateChannelInput {
     chat_enabled: MaybeUndefined<bool>,
     /// Whether playback needs a signed URL. It holds for the next broadcast.
     protected: MaybeUndefined<bool>,
+    /// What opens the channel, while it is protected, to whoever knows it: 8 to 200 characters; null clears. It is kept as
+    /// a hash, so nobody can read it again. With another one, or none, what is played by the last one ends within 10
+    /// seconds.
+    password: MaybeUndefined<String>,
     /// What broadcasts are called when they are not named, 1 to 100 characters.
     default_stream_name: MaybeUndefined<String>,
     /// The address of a picture: `https://…`, `http://…`, or a path on this site; null clears.
@@ -240,7 +245,8 @@ async fn find(ctx: &Context<'_>, field: &'static str, id: &ID) -> Result<store::
     ctx.parts().store.channel(channel_id(field, id)?).await?.ok_or(NO_CHANNEL)
 }
 
-async fn editable(ctx: &Context<'_>, field: &'static str, id: &ID) -> Result<store::Channel> {
+/// The channel of that id, for somebody who may change it.
+pub(super) async fn editable(ctx: &Context<'_>, field: &'static str, id: &ID) -> Result<store::Channel> {
     let channel = find(ctx, field, id).await?;
     ctx.viewer().may(Action::EditChannel(&channel))?;
     Ok(channel)
@@ -265,6 +271,15 @@ impl UpdateChannelInput {
             MaybeUndefined::Null => Some(None),
             MaybeUndefined::Value(url) => Some(Some(input::image_url("input.imageUrl", &url)?)),
         };
+        let (password_id, password_hash) = match self.password {
+            MaybeUndefined::Undefined => (None, None),
+            MaybeUndefined::Null => (Some(None), Some(None)),
+            MaybeUndefined::Value(password) => {
+                input::password("input.password", &password)?;
+                let hash = ctx.parts().passwords.hash(SecretString::from(password)).await?;
+                (Some(Some(ctx.parts().chance.opaque_id())), Some(Some(hash)))
+            }
+        };
         Ok(ChannelChange {
             name: name.map(|name| input::line("input.name", &name, 1, 100)).transpose()?,
             description,
@@ -276,6 +291,8 @@ impl UpdateChannelInput {
             chat_enabled: input::kept("input.chatEnabled", self.chat_enabled)?,
             record: input::kept("input.record", self.record)?,
             protected: input::kept("input.protected", self.protected)?,
+            password_id,
+            password_hash,
             updated_at: Some(ctx.parts().clock.now()),
         })
     }

@@ -8,7 +8,7 @@ use async_graphql::dataloader::DataLoader;
 
 use super::load::Loads;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Guesses, Keyring, Passwords, SessionToken, Viewer};
+use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
 use crate::media::PlaybackTokens;
@@ -29,6 +29,8 @@ pub struct Parts {
     pub keyring: Keyring,
     /// Hashes.
     pub passwords: Passwords,
+    /// What opens protected channels.
+    pub channel_passwords: ChannelPasswords,
     /// How often passwords may be guessed.
     pub guesses: Guesses,
     /// Playback URLs.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
-use crate::auth::{Denied, NotSealedHere, PasswordError, Wait};
+use crate::auth::{Denied, NotSealedHere, PasswordError, Unread, Wait};
 use crate::ingest::IngestError;
 use crate::realtime::LogError;
 use crate::store::StoreError;
@@ -140,6 +140,15 @@ impl From<Wait> for ApiError {
     fn from(Wait(wait): Wait) -> Self {
         // Whoever waits for whole seconds has waited long enough.
         Self::RateLimited { seconds: wait.as_nanos().div_ceil(1_000_000_000) as u64 }
+    }
+}
+
+impl From<Unread> for ApiError {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::TooMany(wait) => wait.into(),
+            Unread::Password(error) => error.into(),
+        }
     }
 }
 

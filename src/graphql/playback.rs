@@ -5,21 +5,33 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::scalar::{DateTime, UuidScalar};
-use crate::auth::Action;
+use crate::auth::{Action, Admission, SessionToken};
+use crate::media::Grant;
+use crate::store::Channel;
 
 /// What somebody wants to watch.
 #[derive(InputObject)]
 pub(super) struct StartPlaybackInput {
     /// The channel's address. It need not be on the air yet.
     loc: UuidScalar,
+    /// The channel's password, where `opensWithPassword`. Not looked at for whoever may watch without it.
+    password: Option<String>,
+    /// A `url` that this viewer was given before and that has not expired: the session goes on under the new one, and
+    /// is not counted twice. With any other text a new session begins.
+    renews: Option<String>,
 }
 
 /// A URL for one viewer: its session counts once, and it opens a protected channel for whoever may watch it.
 #[derive(SimpleObject)]
 pub(super) struct Playback {
     /// The HLS playlist, absolute; the segments that it lists open with it. It plays in every player and needs no
-    /// cookie. Hand it to nobody: whoever plays it is you.
+    /// cookie. Hand it to nobody: whoever plays it is you. On a protected channel it stops working within 10 seconds of
+    /// what it was given for: the end of your session here, of your invitation, or of the channel's password.
     url: String,
+    /// A picture of the last seconds, absolute; a placeholder until there is one. It opens as long as `url` does.
+    thumbnail_url: String,
+    /// A short silent loop of the last seconds, absolute, as `thumbnailUrl`.
+    preview_url: String,
     /// When it stops working; ask for another one before.
     expires_at: DateTime,
 }
@@ -37,8 +49,10 @@ pub(super) struct PlaybackMutation;
 
 #[Object]
 impl PlaybackMutation {
-    /// Opens a viewer session on a channel. Anybody may on public channels; on a protected one its owner and admins,
-    /// others are answered `FORBIDDEN`, or `UNAUTHENTICATED` when they have not signed in.
+    /// Opens a viewer session on a channel. Anybody may on public channels; on a protected one its owner, admins,
+    /// whoever was invited, and whoever knows the channel's password. Others are answered `FORBIDDEN`, or
+    /// `UNAUTHENTICATED` when they have not signed in; with a wrong password `BAD_USER_INPUT` on `input.password`, and
+    /// after many of those from the same address `RATE_LIMITED`.
     async fn start_playback(
         &self,
         ctx: &Context<'_>,
@@ -47,9 +61,41 @@ impl PlaybackMutation {
         let parts = ctx.parts();
         let channel = parts.store.channel_by_loc(input.loc.into()).await?;
         let channel = channel.ok_or(ApiError::NotFound { what: "channel" })?;
-        ctx.viewer().may(Action::Watch(&channel))?;
-        let (token, grant) = parts.playback.grant(channel.loc, ctx.viewer().id());
-        let url = format!("{}/live/~{token}/{}/index.m3u8", parts.public_url, channel.loc);
-        Ok(StartPlaybackPayload { playback: Playback { url, expires_at: DateTime(grant.expires_at) } })
+        let admission = admission(ctx, &channel, input.password).await?;
+        ctx.viewer().may(Action::Watch(&channel, admission))?;
+        let password = channel.password_id.filter(|_| admission == Admission::Password);
+        let signed_in = ctx.requester().token.as_ref().map(SessionToken::hash);
+        let token_of = |url: &str| Some(url.split_once("/~")?.1.split_once('/')?.0.to_owned());
+        let renewed = input.renews.as_deref().and_then(token_of);
+        let renewed: Option<Grant> = renewed.and_then(|token| parts.playback.read(&token, channel.loc).ok());
+        let (token, grant) = parts.playback.grant(channel.loc, renewed.as_ref(), signed_in, password);
+        let (site, loc) = (&parts.public_url, channel.loc);
+        Ok(StartPlaybackPayload {
+            playback: Playback {
+                url: format!("{site}/live/~{token}/{loc}/index.m3u8"),
+                thumbnail_url: format!("{site}/stream-thumb/~{token}/{loc}.png"),
+                preview_url: format!("{site}/stream-thumb/~{token}/{loc}.gif"),
+                expires_at: DateTime(grant.expires_at),
+            },
+        })
     }
+}
+
+/// What lets whoever asks into a channel. A password is only looked at when nothing else does.
+async fn admission(ctx: &Context<'_>, channel: &Channel, password: Option<String>) -> Result<Admission> {
+    if ctx.viewer().may(Action::Watch(channel, Admission::Open)).is_ok() {
+        return Ok(Admission::Open);
+    }
+    let store = &ctx.parts().store;
+    if let Some(user) = ctx.viewer().id()
+        && store.is_invited(channel.id, user).await?
+    {
+        return Ok(Admission::Invited);
+    }
+    let Some(password) = password else { return Ok(Admission::Open) };
+    let wrong = || ApiError::bad("input.password", "this is not the channel's password");
+    // Without one, every password is wrong.
+    let stored = store.channel_password(channel.id).await?.ok_or_else(wrong)?;
+    let right = ctx.parts().channel_passwords.is_right(ctx.address(), stored, password).await?;
+    right.then_some(Admission::Password).ok_or_else(wrong)
 }

@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::runtime::Handle;
 
-use crate::auth::{Action, Secrets, Viewer};
+use crate::ambient::Clock;
+use crate::auth::{Action, Admission, Secrets, Viewer};
 use crate::ingest::{self, Ingest};
-use crate::media::PlaybackTokens;
+use crate::media::{Grant, PlaybackTokens};
 use crate::realtime::Presence;
-use crate::store::{Loc, Store, StoreError, UserId};
+use crate::store::{Channel, Loc, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// What the internal routes need.
@@ -30,6 +31,8 @@ pub struct Internal {
     pub store: Store,
     /// Who watches.
     pub presence: Presence,
+    /// The time.
+    pub clock: Clock,
     /// What `/metrics` shows.
     pub metrics: Metrics,
 }
@@ -108,13 +111,22 @@ impl Internal {
         if let Some(stream) = self.store.streams_on_the_air(&[channel.id]).await?.pop() {
             channel.protected = stream.protected;
         }
-        let viewer = self.viewer(grant.user.filter(|_| channel.protected)).await?;
-        let may = viewer.may(Action::Watch(&channel)).is_ok();
+        let may = !channel.protected || self.may_watch(&channel, &grant).await?;
         Ok(may.then(|| loc.stream_name(channel.protected)))
     }
 
-    async fn viewer(&self, user: Option<UserId>) -> Result<Viewer, StoreError> {
-        let Some(id) = user else { return Ok(Viewer::Anonymous) };
-        Ok(self.store.users(&[id]).await?.pop().map_or(Viewer::Anonymous, Viewer::User))
+    /// Whether what a token was given for still opens a protected channel: the session, or the password.
+    async fn may_watch(&self, channel: &Channel, grant: &Grant) -> Result<bool, StoreError> {
+        if grant.password.is_some() && grant.password == channel.password_id {
+            return Ok(true);
+        }
+        let Some(session) = grant.signed_in else { return Ok(false) };
+        let Some(signed_in) = self.store.session(&session, self.clock.now()).await? else { return Ok(false) };
+        let (id, viewer) = (signed_in.user.id, Viewer::User(signed_in.user));
+        if viewer.may(Action::Watch(channel, Admission::Open)).is_ok() {
+            return Ok(true);
+        }
+        let invited = self.store.is_invited(channel.id, id).await?;
+        Ok(invited && viewer.may(Action::Watch(channel, Admission::Invited)).is_ok())
     }
 }

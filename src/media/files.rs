@@ -99,7 +99,7 @@ impl Janitor {
         let mut streams = fs::read_dir(self.files.hls()).await?;
         while let Some(stream) = streams.next_entry().await? {
             let directory = stream.path();
-            let Some(loc) = loc_of(&directory) else { continue };
+            let Some((loc, _)) = stream_of(&directory) else { continue };
             if self.presence.is_on_the_air(loc) {
                 if self.is_superseded(&directory, loc).await {
                     noted(&directory, fs::remove_dir_all(&directory).await);
@@ -117,10 +117,11 @@ impl Janitor {
         self.idle.retain(|directory, _| seen.contains(directory));
         let mut pictures = fs::read_dir(self.files.thumbnails()).await?;
         while let Some(picture) = pictures.next_entry().await? {
-            let Some(loc) = loc_of(&picture.path()) else { continue };
-            let public = self.files.hls_of(loc, false);
-            if !self.presence.is_on_the_air(loc) || self.is_superseded(&public, loc).await {
-                noted(&picture.path(), fs::remove_file(picture.path()).await);
+            let picture = picture.path();
+            let Some((loc, protected)) = stream_of(&picture) else { continue };
+            let directory = self.files.hls_of(loc, protected);
+            if !self.presence.is_on_the_air(loc) || self.is_superseded(&directory, loc).await {
+                noted(&picture, fs::remove_file(&picture).await);
             }
         }
         Ok(())
@@ -155,12 +156,13 @@ async fn end_playlist(playlist: &Path) -> std::io::Result<()> {
     file.flush().await
 }
 
-/// The channel that a directory or file belongs to: `LOC`, `p-LOC`, `LOC.png`, `LOC.gif.new` and so on.
-fn loc_of(path: &Path) -> Option<Loc> {
+/// The channel that a directory or file belongs to, and whether to a protected stream of it: `LOC`, `p-LOC`, `LOC.png`,
+/// `p-LOC.gif.new` and so on.
+fn stream_of(path: &Path) -> Option<(Loc, bool)> {
     let name = path.file_name().and_then(OsStr::to_str)?;
-    let name = name.strip_prefix("p-").unwrap_or(name);
-    let loc = name.split('.').next()?;
-    loc.parse::<Uuid>().ok().map(Loc)
+    let stem = name.split('.').next()?;
+    let loc = stem.strip_prefix("p-").unwrap_or(stem).parse().map(Loc).ok()?;
+    Some((loc, stem.starts_with("p-")))
 }
 
 /// Logs that something could not be tidied; that it is gone already is no trouble.

@@ -1,6 +1,6 @@
 //! Pictures of what is on the air: a PNG every 5 s and a silent GIF of the last seconds every 15 s, each by one
-//! short run of ffmpeg at low priority, a few at a time. Protected channels get none: theirs would be seen by
-//! everybody.
+//! short run of ffmpeg at low priority, a few at a time. Those of protected streams lie under a name that only a
+//! playback URL opens.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::files::Files;
 use crate::lifecycle::{Failure, Pace, Tasks};
 use crate::realtime::Presence;
-use crate::store::Loc;
 
 /// How often pictures are taken.
 const ROUND: Duration = Duration::from_secs(5);
@@ -53,9 +52,10 @@ impl Thumbnails {
             for loc in self.presence.on_the_air() {
                 let Some(turn) = self.turn(&stop).await else { break };
                 let (files, looped) = (self.files.clone(), rounds.is_multiple_of(ROUNDS_A_LOOP));
+                let name = loc.stream_name(!self.presence.is_public(loc));
                 let stop = stop.clone();
                 tasks.pass("thumbnail", async move {
-                    if let Err(error) = take(&files, loc, looped, &stop).await {
+                    if let Err(error) = take(&files, &name, looped, &stop).await {
                         tracing::warn!(%loc, %error, "no picture could be taken");
                     }
                     drop(turn);
@@ -75,12 +75,12 @@ impl Thumbnails {
 }
 
 /// Takes a stream's picture, and its loop if `looped` or if it has none yet.
-async fn take(files: &Files, loc: Loc, looped: bool, stop: &CancellationToken) -> std::io::Result<()> {
-    let directory = files.hls_of(loc, false);
+async fn take(files: &Files, name: &str, looped: bool, stop: &CancellationToken) -> std::io::Result<()> {
+    let directory = files.hls().join(name);
     let Ok(playlist) = fs::read_to_string(directory.join("index.m3u8")).await else { return Ok(()) };
     let segments = newest(&playlist, &directory);
     let Some(last) = segments.last() else { return Ok(()) };
-    let picture = |ending: &str| files.thumbnails().join(format!("{loc}.{ending}"));
+    let picture = |ending: &str| files.thumbnails().join(format!("{name}.{ending}"));
     let still =
         ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
     let one = ["-frames:v", "1", "-vf", "scale=640:-2", "-f", "image2", "-c:v", "png"].map(String::from);

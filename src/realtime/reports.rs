@@ -17,6 +17,9 @@ const LONGEST: usize = 4096;
 
 /// How many bytes may wait at the socket, where the system allows it: some ten thousand reports.
 const ROOM: usize = 4 * 1024 * 1024;
+/// A viewer is told by the beginning of a playback token, which stays the same when the viewer is given another one:
+/// all of a token, if it is shorter.
+const SESSION: usize = 24;
 /// How many reports are taken in a row before others have a turn.
 const AT_ONCE: usize = 256;
 
@@ -87,7 +90,7 @@ impl<'a> Report<'a> {
 
     fn session(&self) -> Session<'a> {
         match self.token {
-            Some(token) => Session::Token(token),
+            Some(token) => Session::Token(token.get(..SESSION).unwrap_or(token)),
             None => Session::Player { address: self.address, agent: self.agent },
         }
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
 
 use super::attempts::{Attempt, Once, once};
 use super::audit::{Deed, Done, record};
@@ -39,6 +40,8 @@ pub struct Channel {
     pub record: bool,
     /// Whether playback needs a signed URL.
     pub protected: bool,
+    /// Which password opens it to whoever has it; another one with each password.
+    pub password_id: Option<Uuid>,
     /// Publishers are refused until then.
     pub held_until: Option<DateTime<Utc>>,
     /// Whether it has a stream that has not ended.
@@ -118,6 +121,10 @@ pub struct ChannelChange {
     pub record: Option<bool>,
     /// Whether playback needs a signed URL.
     pub protected: Option<bool>,
+    /// The hash of the password that opens it; `Some(None)` clears.
+    pub password_hash: Option<Option<String>>,
+    /// Which password that is; always together with its hash.
+    pub password_id: Option<Option<Uuid>>,
     /// When.
     pub updated_at: Option<DateTime<Utc>>,
 }

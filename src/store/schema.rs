@@ -59,6 +59,8 @@ table! {
         protected -> Bool,
         key_hash -> Nullable<Bytea>,
         key_sealed -> Nullable<Bytea>,
+        password_hash -> Nullable<Text>,
+        password_id -> Nullable<Uuid>,
         held_until -> Nullable<Timestamptz>,
         live -> Bool,
         current_viewers -> Int4,
@@ -67,6 +69,14 @@ table! {
         updated_at -> Timestamptz,
         deleted_at -> Nullable<Timestamptz>,
         search -> Text,
+    }
+}
+
+table! {
+    invitations (id) {
+        id -> Uuid,
+        channel_id -> Uuid,
+        user_id -> Uuid,
     }
 }
 
@@ -136,6 +146,7 @@ table! {
 joinable!(sessions -> users (user_id));
 joinable!(channels -> users (owner_id));
 joinable!(channels -> topics (topic_id));
+joinable!(invitations -> users (user_id));
 joinable!(streams -> channels (channel_id));
 joinable!(events -> streams (stream_id));
 allow_tables_to_appear_in_same_query!(
@@ -143,6 +154,7 @@ allow_tables_to_appear_in_same_query!(
     sessions,
     topics,
     channels,
+    invitations,
     streams,
     event_log,
     events,

@@ -88,6 +88,11 @@ impl Cast {
                 let document = all("query ($loc: UUID!) { channel(loc: $loc) { ingest { * } } }", "Ingest");
                 (document, json!({"loc": loc}), "/channel/ingest")
             }
+            "Channel.invitedViewers" => {
+                let loc = self.channel(json!({}), false).await["loc"].clone();
+                let document = "query ($loc: UUID!) { channel(loc: $loc) { invitedViewers { * } } }";
+                (all(document, "UserConnection"), json!({"loc": loc}), "/channel/invitedViewers")
+            }
             "User.suspension" => {
                 let id = self.somebody(number).await;
                 let suspend =
@@ -144,6 +149,13 @@ impl Cast {
             of_channel => {
                 let channel = self.channel(json!({}), true).await;
                 match of_channel {
+                    "inviteViewer" => json!({"channelId": channel["id"], "handle": "viewer"}),
+                    "uninviteViewer" => {
+                        let invite = "mutation ($input: InviteViewerInput!) { inviteViewer(input: $input) { user { id } } }";
+                        let input = json!({"input": {"channelId": channel["id"], "handle": "viewer"}});
+                        let invited = self.owner().data(invite, input).await["inviteViewer"]["user"].take();
+                        json!({"channelId": channel["id"], "userId": invited["id"]})
+                    }
                     "updateChannel" => json!({"id": channel["id"], "name": "New"}),
                     "deleteChannel" => json!({"id": channel["id"]}),
                     "regenerateStreamKey" | "endStream" => json!({"channelId": channel["id"]}),

@@ -65,12 +65,14 @@ async fn a_key_is_nobody_elses_by_whichever_way_its_channel_is_reached() {
 }
 
 /// What may be asked about a channel and a broadcast on it, for nothing.
-const QUESTIONS: [&str; 10] = [
+const QUESTIONS: [&str; 12] = [
     "query ($id: ID!) { node(id: $id) { id ... on Channel { name } } }",
     "query ($id: ID!, $stream: ID!) { nodes(ids: [$id, $stream]) { id } }",
     "query ($loc: UUID!) { channel(loc: $loc) { name } }",
     "query ($stream: ID!) { node(id: $stream) { id ... on Stream { name } } }",
     "mutation ($id: ID!) { updateChannel(input: {id: $id, name: \"New\"}) { channel { id } } }",
+    "mutation ($id: ID!) { inviteViewer(input: {channelId: $id, handle: \"viewer\"}) { user { id } } }",
+    "mutation ($id: ID!) { uninviteViewer(input: {channelId: $id, userId: \"us_018f3c1e7d4a70008000000000000000\"}) { channel { id } } }",
     "mutation ($id: ID!) { deleteChannel(input: {id: $id}) { deletedChannelId } }",
     "mutation ($id: ID!) { regenerateStreamKey(input: {channelId: $id}) { channel { id } } }",
     "mutation ($id: ID!) { endStream(input: {channelId: $id}) { stream { id } } }",

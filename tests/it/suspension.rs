@@ -111,7 +111,9 @@ async fn a_suspended_users_playback_urls_open_no_protected_channel() {
     assert_eq!(door(&stage, &theirs, &loc).await.0, 403);
     assert_eq!(door(&stage, &token(&root, &loc).await.unwrap(), &loc).await.0, 204);
     reinstate(&root, &id).await;
-    assert_eq!(door(&stage, &theirs, &loc).await.0, 204);
+    assert_eq!(door(&stage, &theirs, &loc).await.0, 403, "it is over with the session");
+    let watcher = watcher.again(&stage.site).await;
+    assert_eq!(door(&stage, &token(&watcher, &loc).await.unwrap(), &loc).await.0, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

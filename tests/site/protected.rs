@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Actor, Broadcast, Playlist, Site, get, raw_status, seconds};
+use crate::support::{Actor, Broadcast, Playlist, Site, get, raw_status, seconds, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_channel_plays_for_its_owner_and_for_nobody_else() {
@@ -45,6 +45,11 @@ async fn a_protected_channel_plays_for_its_owner_and_for_nobody_else() {
             format!("/live/~{token}/../{loc}/{file}"),
             format!("/live//p-{loc}/{file}"),
             format!("/live/p-{loc}%00/{file}"),
+            format!("/live/~{token}/{}/{file}", loc.to_uppercase()),
+            format!("/live/{}/{file}", loc.to_uppercase()),
+            format!("/live/~{token}//{loc}/{file}"),
+            format!("/live/~{token}/{loc}//{file}"),
+            format!("/live/~{token}/{loc}/.%2f{file}"),
             format!("/stream-thumb/../hls/p-{loc}/{file}"),
             format!("/stream-thumb/..%2fhls/p-{loc}/{file}"),
         ] {
@@ -53,7 +58,71 @@ async fn a_protected_channel_plays_for_its_owner_and_for_nobody_else() {
         }
     }
     let (_, placeholder) = get(&site.client, &site.url("/stream-thumb/placeholder.png")).await;
+    until("it has a picture for those who may watch", seconds(20), async || {
+        let (status, shown) =
+            get(&site.client, &site.url(&format!("/stream-thumb/~{token}/{loc}.png"))).await;
+        (status == 200 && shown != placeholder).then_some(())
+    })
+    .await;
     let (_, shown) = get(&site.client, &site.url(&format!("/stream-thumb/{loc}.png"))).await;
-    assert!(shown == placeholder, "it has no picture");
+    assert!(shown == placeholder, "and none for others");
+    for path in [
+        format!("/stream-thumb/~{elsewhere}/{loc}.png"),
+        format!("/stream-thumb/~{forged}/{loc}.png"),
+        format!("/stream-thumb/p-{loc}.png"),
+        format!("/stream-thumb/../thumb/p-{loc}.png"),
+        format!("/stream-thumb/..%2fthumb%2fp-{loc}.png"),
+    ] {
+        let status = raw_status(&own, &path).await;
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_let_in_plays_until_that_ends_or_nobody_can_tell() {
+    let _turn = crate::turn().await;
+    let mut site = Site::start(&[]).await;
+    let owner = Actor::streamer(&site, "owner").await;
+    let (hidden, open) = (owner.channel("Hidden", true).await, owner.channel("Open", false).await);
+    let mut events = owner.events(&hidden.loc, None).await;
+    let _publishers = [Broadcast::begin(&site, &hidden.key), Broadcast::begin(&site, &open.key)];
+    events.expect("StreamStarted", seconds(5)).await;
+    let (guest, other) = (Actor::sign_up(&site, "guest").await, Actor::sign_up(&site, "other").await);
+    let invite = "mutation ($id: ID!, $handle: String!) {
+        inviteViewer(input: {channelId: $id, handle: $handle}) { user { id } } }";
+    for handle in ["guest", "other"] {
+        owner.data(invite, json!({"id": hidden.id, "handle": handle})).await;
+    }
+    let (by_guest, by_other) = (guest.playback(&hidden.loc).await, other.playback(&hidden.loc).await);
+    for url in [&by_guest, &by_other] {
+        Playlist::of(&site.client, url, 1).await.plays(&site.client).await;
+    }
+    let is_out = async |url: &str| (get(&site.client, url).await.0 == 403).then_some(());
+    let uninvite = "mutation ($id: ID!, $user: ID!) {
+        uninviteViewer(input: {channelId: $id, userId: $user}) { channel { id } } }";
+    owner.data(uninvite, json!({"id": hidden.id, "user": guest.id})).await;
+    until("who is not invited any more is out", seconds(10), async || is_out(&by_guest).await).await;
+    assert!(Playlist::get(&site.client, &by_other).await.is_some());
+    other.data("mutation { signOut }", json!({})).await;
+    until("who has signed out is out", seconds(10), async || is_out(&by_other).await).await;
+
+    let (own, public) = (owner.playback(&hidden.loc).await, owner.playback(&open.loc).await);
+    let bare = site.url(&format!("/live/{}/index.m3u8", open.loc));
+    for url in [&own, &public, &bare] {
+        Playlist::of(&site.client, url, 1).await;
+    }
+    site.kill_api().await;
+    until("nobody can tell who may watch", seconds(10), async || {
+        let (status, _) = get(&site.client, &own).await;
+        (status >= 400).then_some(())
+    })
+    .await;
+    for url in [&public, &bare] {
+        let playlist = Playlist::get(&site.client, url).await.expect("public channels play on");
+        playlist.grows(&site.client, seconds(5)).await.plays(&site.client).await;
+    }
+    site.start_again().await;
+    Playlist::of(&site.client, &own, 1).await.plays(&site.client).await;
     site.stop().await;
 }

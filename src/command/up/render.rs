@@ -36,9 +36,10 @@ pub(super) fn render(
     Ok(replace(SHIPPED, &values))
 }
 
-/// How long an authorisation may be cached: a third of the time that a viewer counts without asking again.
+/// How long an authorisation may be cached: a third of the time that a viewer counts without asking again, and so short
+/// that whoever may watch no longer is out within 10 seconds.
 fn cached(viewer_ttl: Duration) -> u64 {
-    (viewer_ttl / 3).as_secs().max(1)
+    (viewer_ttl / 3).as_secs().clamp(1, 5)
 }
 
 /// nginx takes any path in quotation marks but for what is special inside them.
