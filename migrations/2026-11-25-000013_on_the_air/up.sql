@@ -13,27 +13,38 @@ CREATE INDEX channels_on_the_air_watched ON channels_on_the_air (current_viewers
 
 INSERT INTO channels_on_the_air SELECT id, name, views, current_viewers FROM channels WHERE live;
 
+-- All rows of a statement at a time, since they come by the hundred.
 CREATE FUNCTION channels_on_the_air_keep() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
         BEGIN
-            IF TG_OP = 'DELETE' OR NOT NEW.live THEN
-                DELETE FROM channels_on_the_air WHERE channel_id = OLD.id;
-            ELSE
-                INSERT INTO channels_on_the_air VALUES (NEW.id, NEW.name, NEW.views, NEW.current_viewers)
-                ON CONFLICT (channel_id) DO UPDATE
-                SET name = EXCLUDED.name, views = EXCLUDED.views, current_viewers = EXCLUDED.current_viewers;
-            END IF;
+            DELETE FROM channels_on_the_air USING changed WHERE channel_id = changed.id AND NOT changed.live;
+            INSERT INTO channels_on_the_air SELECT id, name, views, current_viewers FROM changed WHERE live
+            ON CONFLICT (channel_id) DO UPDATE
+            SET name = EXCLUDED.name, views = EXCLUDED.views, current_viewers = EXCLUDED.current_viewers;
             RETURN NULL;
         END
     $$;
 CREATE TRIGGER channels_on_the_air_begin AFTER INSERT ON channels
-    FOR EACH ROW WHEN (NEW.live) EXECUTE FUNCTION channels_on_the_air_keep();
-CREATE TRIGGER channels_on_the_air_keep AFTER UPDATE OF live, name, views, current_viewers ON channels
-    FOR EACH ROW WHEN (OLD.live OR NEW.live) EXECUTE FUNCTION channels_on_the_air_keep();
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION channels_on_the_air_keep();
+CREATE TRIGGER channels_on_the_air_keep AFTER UPDATE ON channels
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION channels_on_the_air_keep();
+
+CREATE FUNCTION channels_on_the_air_end() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            DELETE FROM channels_on_the_air USING gone WHERE channel_id = gone.id;
+            RETURN NULL;
+        END
+    $$;
 CREATE TRIGGER channels_on_the_air_end AFTER DELETE ON channels
-    FOR EACH ROW WHEN (OLD.live) EXECUTE FUNCTION channels_on_the_air_keep();
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION channels_on_the_air_end();
 
 DROP INDEX channels_live_newest, channels_live_name, channels_live_viewed, channels_live_watched, channels_idle_newest;
 -- Room for the row as it will be, beside the row as it is.
 ALTER TABLE channels SET (fillfactor = 80);
+
+-- A stream's channel is its events' channel: they go with the stream.
+ALTER TABLE events DROP CONSTRAINT events_channel_id_fkey;
+DROP INDEX events_of_channel;
