@@ -19,7 +19,7 @@ pub(crate) const PLAIN: Words =
 /// Those that are made of the tables' names.
 pub(crate) const OF_TABLES: Words = Words {
     list: "allStreams",
-    arguments: r#"first: 50, condition: {state: "live"}, orderBy: [CURRENT_VIEWERS_DESC, ROW_ID_DESC]"#,
+    arguments: r#"first: 50, condition: {state: "interrupted"}, orderBy: [CURRENT_VIEWERS_DESC, ROW_ID_DESC]"#,
     channel: "channelByChannelId",
     owner: "userByOwnerId",
     topic: "topicByTopicId",

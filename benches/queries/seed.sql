@@ -14,10 +14,10 @@ SELECT ('018f3c1e-7d4a-7000-8002-' || lpad(to_hex(n), 12, '0'))::uuid,
     '2026-11-20T10:00:00Z'
 FROM generate_series(0, 199) AS n;
 
--- Their leases never end: no nginx speaks of them.
+-- No nginx speaks of them: they wait for their publishers, for as long as Tally is told to have them wait.
 INSERT INTO streams (id, channel_id, loc, protected, topic_id, name, state, node, connection, deadline, started_at)
 SELECT ('018f3c1e-7d4a-7000-8004-' || right(channel.id::text, 12))::uuid, channel.id, channel.loc, false,
-    channel.topic_id, 'A broadcast on ' || channel.name, 'live', 'bench', row_number() OVER (), '2100-01-01T00:00:00Z',
+    channel.topic_id, 'A broadcast on ' || channel.name, 'interrupted', 'bench', row_number() OVER (), '2100-01-01T00:00:00Z',
     '2026-11-20T10:00:00Z'
 FROM channels AS channel;
 

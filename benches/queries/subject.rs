@@ -39,7 +39,7 @@ impl Subject {
         let mut command = match self {
             Self::Tally => {
                 let mut command = ground.tally("serve");
-                command.args(["--internal", &internal.to_string(), "--listen"]);
+                command.args(["--reconnect-window", "30m", "--internal", &internal.to_string(), "--listen"]);
                 command
             }
             Self::BareHandler | Self::DataLoader => ground.peer(self.name()),
