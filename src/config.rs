@@ -54,9 +54,21 @@ pub struct Settings {
     #[arg(long, env = "TALLY_VIEWER_TTL", default_value = "12s", value_name = "TIME", value_parser = viewer_ttl)]
     pub viewer_ttl: Duration,
 
-    /// HLS and thumbnails; `media` in the data directory when not given.
+    /// HLS, thumbnails and recordings; `media` in the data directory when not given.
     #[arg(long, env = "TALLY_MEDIA_ROOT", value_name = "DIR")]
     pub media_root: Option<PathBuf>,
+
+    /// How long recordings are kept after the end of their broadcast, for instance 90d; for ever when not given.
+    #[arg(long, env = "TALLY_KEEP_RECORDINGS", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub keep_recordings: Option<Duration>,
+
+    /// What all recordings may take on the disk, for instance 500GB; the oldest go first. No bound when not given.
+    #[arg(long, env = "TALLY_RECORDINGS_SIZE", value_name = "SIZE", value_parser = bytes)]
+    pub recordings_size: Option<u64>,
+
+    /// What the recordings of one channel may take, as `--recordings-size`.
+    #[arg(long, env = "TALLY_CHANNEL_RECORDINGS_SIZE", value_name = "SIZE", value_parser = bytes)]
+    pub channel_recordings_size: Option<u64>,
 
     /// Where the API finds nginx's `/stat` and `/control`; `up` knows its own.
     #[arg(long, env = "TALLY_NGINX_CONTROL", default_value = "http://127.0.0.1:4002", value_name = "URL")]
@@ -97,7 +109,7 @@ impl Settings {
         self.public_rtmp_url.clone().unwrap_or_else(|| format!("rtmp://{}/live", self.rtmp))
     }
 
-    /// The directory of HLS and thumbnails.
+    /// The directory of HLS, thumbnails and recordings.
     pub fn media_root(&self) -> PathBuf {
         self.media_root.clone().unwrap_or_else(|| self.data_dir.join("media"))
     }
@@ -190,6 +202,29 @@ fn viewer_ttl(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_secs(3), Duration::from_secs(10 * 60))
 }
 
+/// A size as people write it: `500GB`, `1.5 TiB`, `1000000`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let power = |base: u64, exponent: u32| Some(base.pow(exponent) as f64);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1.0),
+        "kb" => power(1000, 1),
+        "mb" => power(1000, 2),
+        "gb" => power(1000, 3),
+        "tb" => power(1000, 4),
+        "kib" => power(1024, 1),
+        "mib" => power(1024, 2),
+        "gib" => power(1024, 3),
+        "tib" => power(1024, 4),
+        _ => None,
+    };
+    let size = number.parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
+    let size = size.filter(|size| size.is_finite() && *size >= 0.0 && *size < 9e15);
+    size.map(|size| size as u64).ok_or_else(|| "write it like 500GB or 1.5TiB".to_owned())
+}
+
 fn sockets(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=50_000).contains(number));
     number.ok_or_else(|| "it must be a number from 1 to 50000".to_owned())
@@ -214,6 +249,18 @@ mod tests {
         assert_eq!(reconnect_window("0s"), Ok(Duration::ZERO));
         assert_eq!(reconnect_window("31m"), Err("it must be from 0s to 30m".to_owned()));
         assert_eq!(viewer_ttl("12"), Err("write it like 10s, 500ms or 5m".to_owned()));
+    }
+
+    #[test]
+    fn a_size_is_written_as_people_do() {
+        for (text, size) in
+            [("0", 0), ("500GB", 500_000_000_000), (" 1.5 TiB ", 1_649_267_441_664), ("10kib", 10_240)]
+        {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for wrong in ["", "GB", "-1", "1..2", "1PB", "1e9", "99999999TB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

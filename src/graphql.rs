@@ -21,6 +21,7 @@ mod once;
 mod page;
 mod playback;
 mod price;
+mod recording;
 mod scalar;
 pub mod scan;
 mod source;
@@ -79,6 +80,7 @@ struct Mutation(
     topic::TopicMutation,
     channels::ChannelMutation,
     invitation::InvitationMutation,
+    recording::RecordingMutation,
     stream::StreamMutation,
     playback::PlaybackMutation,
 );

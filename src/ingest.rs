@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use self::crowd::Crowd;
 use self::guesses::Guesses;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Action, Keyring, StreamKey, Viewer};
+use crate::auth::{Action, Admission, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
 use crate::realtime::{Presence, Session};
 use crate::store::{
@@ -200,7 +200,8 @@ impl Ingest {
     pub async fn play(&self, connection: &Connection, name: &[u8]) -> Result<Watching> {
         let Some(loc) = loc_of(name) else { return Ok(Watching::Refused) };
         let channel = self.store.channel_by_loc(loc).await?;
-        let allowed = channel.is_some_and(|channel| Viewer::Anonymous.may(Action::Watch(&channel)).is_ok());
+        let allowed = channel
+            .is_some_and(|channel| Viewer::Anonymous.may(Action::Watch(&channel, Admission::Open)).is_ok());
         if !allowed {
             return Ok(Watching::Refused);
         }

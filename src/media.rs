@@ -1,9 +1,17 @@
-//! What is made of a stream besides its segments: playback URLs, pictures, and the end of its files.
+//! What is made of a stream besides its segments: playback URLs, pictures, recordings, and the end of its files.
 
+mod ffmpeg;
 mod files;
+mod joining;
 mod playback;
+mod playlist;
+mod recorder;
+mod shelf;
 mod thumbnails;
 
-pub use files::{Files, Janitor};
+pub use files::{Files, Janitor, recording_name};
+pub use joining::Joiner;
 pub use playback::{Grant, PlaybackTokens, Refused};
+pub use recorder::{Recorder, Uncollected};
+pub use shelf::{Keep, Shelf, Unsettled};
 pub use thumbnails::Thumbnails;

@@ -17,6 +17,7 @@ mod joined;
 mod keys;
 mod page;
 mod publishing;
+mod recordings;
 mod schema;
 mod sessions;
 mod standing;
@@ -50,6 +51,7 @@ pub use invitations::Invited;
 pub use keys::Resealed;
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
+pub use recordings::{Measures, Recording, RecordingChange, RecordingRow, Retention};
 pub use sessions::{Opened, SignedIn};
 pub use standing::Standing;
 pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
@@ -57,7 +59,8 @@ pub use streams::{Airing, Counts, Stream, StreamChange};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use value::{
-    AuditKind, ChannelId, EventKind, Loc, Mutation, Role, StopReason, StreamId, StreamState, TopicId, UserId,
+    AuditKind, ChannelId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId, StreamState,
+    TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -13,7 +13,7 @@ const config: CodegenConfig = {
         enumsAsTypes: true,
         strictScalars: true,
         useTypeImports: true,
-        scalars: { UUID: 'string', DateTime: 'string' },
+        scalars: { UUID: 'string', DateTime: 'string', ByteCount: 'number' },
       },
     },
   },

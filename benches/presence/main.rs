@@ -220,7 +220,7 @@ impl Site {
         let api = Api::new(&settings, ground, &tasks).await.unwrap();
         let loc = broadcast(&store, &api, &chance, &clock).await;
         let keyring = Keyring::new(&secrets(), chance.clone());
-        let (token, _) = PlaybackTokens::new(keyring, clock, chance).grant(loc, None);
+        let (token, _) = PlaybackTokens::new(keyring, clock, chance).grant(loc, None, None, None);
         let open = async |routes| {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();

@@ -62,7 +62,8 @@ impl ChannelPasswords {
     ) -> Result<bool, Unread> {
         // It counts for a wrong one until it was right.
         let guess = self.wrong.count(address).map_err(Unread::TooMany)?;
-        let digest: [u8; 32] = Sha256::new().chain_update(self.salt).chain_update(&password).finalize().into();
+        let digest: [u8; 32] =
+            Sha256::new().chain_update(self.salt).chain_update(&password).finalize().into();
         let known = self.lock().get(&id).copied();
         let right = match known {
             Some(right) => digest.ct_eq(&right).into(),

@@ -8,13 +8,13 @@ use tokio::net::UdpSocket;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{Guesses, Keyring, Passwords, SESSION, Secrets};
+use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SESSION, Secrets};
 use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
-use crate::media::{Files, Janitor, PlaybackTokens, Thumbnails};
+use crate::media::{Files, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails};
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -47,6 +47,7 @@ pub struct Api {
     secrets: Arc<Secrets>,
     clock: Clock,
     files: Files,
+    shelf: Shelf,
 }
 
 impl Api {
@@ -71,6 +72,8 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
+        let files = Files::new(settings.media_root());
+        let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -91,6 +94,7 @@ impl Api {
             passwords,
             guesses: Guesses::new(&clock, &chance),
             playback,
+            shelf: shelf.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
@@ -98,11 +102,10 @@ impl Api {
             sign_up: settings.sign_up,
             session: SESSION,
         });
-        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url())
-            .with_cors_origins(&settings.cors_origin)
-            .with_sockets_per_address(settings.sockets_per_address);
-        let files = Files::new(settings.media_root());
-        Ok(Self { ingest, presence, public: http::public(public), internal, store, secrets, clock, files })
+        let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
+        let public = public.with_cors_origins(&settings.cors_origin);
+        let public = http::public(public.with_sockets_per_address(settings.sockets_per_address));
+        Ok(Self { ingest, presence, public, internal, store, secrets, clock, files, shelf })
     }
 
     /// Sets everything going that goes by itself: sweeping, pictures, tidying, and the reports of playlist requests
@@ -119,10 +122,24 @@ impl Api {
         tasks.keep("playlist requests", listening);
         tasks.keep("streams", Sweeper::new(self.ingest.clone()).run(stop.clone()));
         let janitor = Janitor::new(self.files.clone(), presence.clone(), self.clock.clone());
-        tasks.keep("media files", janitor.run(stop.clone()));
+        let recorder = Recorder::new(self.files.clone(), self.store.clone(), self.clock.clone());
+        tasks.keep("media files", janitor.run(recorder, stop.clone()));
+        let joiner =
+            Joiner::new(self.files.clone(), self.store.clone(), self.shelf.clone(), self.clock.clone());
+        tasks.keep("recordings", joiner.run(stop.clone()));
+        tasks.keep("recordings' places", self.shelf.clone().run(stop.clone()));
         let thumbnails = Thumbnails::new(self.files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         tasks.keep("retention", sweep::run(self.store.clone(), self.clock.clone(), stop.clone()));
         Ok(())
+    }
+}
+
+/// What is kept of recordings.
+fn keep(settings: &Settings) -> Keep {
+    Keep {
+        age: settings.keep_recordings,
+        bytes_of_channel: settings.channel_recordings_size,
+        bytes: settings.recordings_size,
     }
 }

@@ -10,6 +10,7 @@ use super::ingest::Ingest;
 use super::invitation::UserConnection;
 use super::load::{OnTheAir, found};
 use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
+use super::recording::RecordingConnection;
 use super::scalar::{DateTime, NodeId, UuidScalar, int};
 use super::stream::Stream;
 use super::stream_list::StreamConnection;
@@ -98,7 +99,7 @@ impl Channel {
         self.row.chat_enabled
     }
 
-    /// Whether broadcasts are to be recorded for replay.
+    /// Whether broadcasts are recorded for replay. A change holds for the next broadcast.
     async fn record(&self) -> bool {
         self.row.record
     }
@@ -172,6 +173,21 @@ impl Channel {
     ) -> Result<StreamConnection> {
         let page = PageArguments { first, after, last, before }.page()?;
         StreamConnection::past(ctx, self.row.id, page)
+    }
+
+    /// Recordings, newest first: those that can be played; for the owner and admins all of them.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn recordings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+    ) -> Result<RecordingConnection> {
+        let everything = ctx.viewer().may(Action::EditChannel(&self.row)).is_ok();
+        RecordingConnection::of(self.row.id, everything, PageArguments { first, after, last, before })
     }
 
     /// Where to send video. Null for everyone but the owner and admins.

@@ -27,7 +27,9 @@ pub(super) struct CreateChannelInput {
     chat_enabled: Option<bool>,
     /// Whether playback needs a signed URL; false when left out.
     protected: Option<bool>,
-    /// What broadcasts are called when they are not named, 1 to 100 characters; the channel's name when left out.
+    /// What broadcasts are called when they are not named, 1 to 100 characters; the channel's name when left out. In it
+    /// `{date}` stands for the day (in UTC, `2026-11-23`) and `{number}` for the how manieth broadcast of the channel it
+    /// is.
     default_stream_name: Option<String>,
     /// Makes a retry safe: 1 to 100 visible ASCII characters of your choice, such as a UUID. The same input under
     /// the same key within 24 hours makes no second channel, it answers with the first; another input under it is
@@ -50,13 +52,13 @@ pub(super) struct UpdateChannelInput {
     record: MaybeUndefined<bool>,
     /// Whether viewers may chat.
     chat_enabled: MaybeUndefined<bool>,
-    /// Whether playback needs a signed URL. It holds for the next broadcast.
+    /// Whether playback needs a signed URL. It holds for the next broadcast, and for all recordings at once.
     protected: MaybeUndefined<bool>,
     /// What opens the channel, while it is protected, to whoever knows it: 8 to 200 characters; null clears. It is kept as
     /// a hash, so nobody can read it again. With another one, or none, what is played by the last one ends within 10
     /// seconds.
     password: MaybeUndefined<String>,
-    /// What broadcasts are called when they are not named, 1 to 100 characters.
+    /// What broadcasts are called when they are not named, 1 to 100 characters, as in `createChannel`.
     default_stream_name: MaybeUndefined<String>,
     /// The address of a picture: `https://…`, `http://…`, or a path on this site; null clears.
     image_url: MaybeUndefined<String>,
@@ -183,8 +185,12 @@ impl ChannelMutation {
     ) -> Result<UpdateChannelPayload> {
         let channel = editable(ctx, "input.id", &input.id).await?;
         let change = input.read(ctx).await?;
-        let changed = ctx.parts().store.update_channel(channel.id, &change).await?;
-        Ok(UpdateChannelPayload { channel: changed.ok_or(NO_CHANNEL)?.into() })
+        let parts = ctx.parts();
+        let changed = parts.store.update_channel(channel.id, &change).await?.ok_or(NO_CHANNEL)?;
+        if changed.protected != channel.protected {
+            parts.shelf.settle(channel.loc).await?;
+        }
+        Ok(UpdateChannelPayload { channel: changed.into() })
     }
 
     /// Deletes a channel for good: its stream ends with the reason `CHANNEL_DELETED`, its publisher is cut off,
@@ -196,6 +202,7 @@ impl ChannelMutation {
     ) -> Result<DeleteChannelPayload> {
         let channel = editable(ctx, "input.id", &input.id).await?;
         ctx.parts().ingest.delete_channel(&channel, &ctx.deed()).await?.ok_or(NO_CHANNEL)?;
+        ctx.parts().shelf.settle(channel.loc).await?;
         Ok(DeleteChannelPayload { deleted_channel_id: NodeId::Channel(channel.id).id() })
     }
 

@@ -11,7 +11,7 @@ use crate::ambient::{Chance, Clock};
 use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
-use crate::media::PlaybackTokens;
+use crate::media::{PlaybackTokens, Shelf};
 use crate::realtime::{Log, Presence};
 use crate::store::{Deed, Store};
 
@@ -35,6 +35,8 @@ pub struct Parts {
     pub guesses: Guesses,
     /// Playback URLs.
     pub playback: PlaybackTokens,
+    /// Where recordings lie.
+    pub shelf: Shelf,
     /// The time.
     pub clock: Clock,
     /// Ids and tokens.

@@ -10,6 +10,7 @@ use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
 use crate::auth::{Denied, NotSealedHere, PasswordError, Unread, Wait};
 use crate::ingest::IngestError;
+use crate::media::Unsettled;
 use crate::realtime::LogError;
 use crate::store::StoreError;
 
@@ -140,6 +141,18 @@ impl From<Wait> for ApiError {
     fn from(Wait(wait): Wait) -> Self {
         // Whoever waits for whole seconds has waited long enough.
         Self::RateLimited { seconds: wait.as_nanos().div_ceil(1_000_000_000) as u64 }
+    }
+}
+
+impl From<Unsettled> for ApiError {
+    fn from(error: Unsettled) -> Self {
+        match error {
+            Unsettled::Store(error) => error.into(),
+            Unsettled::Disk(_) => {
+                tracing::error!(%error, "recordings are not where they belong");
+                Self::Internal
+            }
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use futures_util::task::{FutureObj, Spawn, SpawnError};
 
 use super::error::{ApiError, Result};
+use super::recording::RecordingOf;
 use crate::store::{
-    Channel, ChannelId, Deed, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId,
+    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamId, Topic, TopicId, User, UserId,
 };
 use crate::telemetry::Queries;
 
@@ -95,6 +96,14 @@ loads!(UserId => User, |store, keys| store.users(keys), |user| user.id);
 loads!(TopicId => Topic, |store, keys| store.topics(keys), |topic| topic.id);
 loads!(ChannelId => Channel, |store, keys| store.channels(keys), |channel| channel.id);
 loads!(StreamId => Stream, |store, keys| store.streams(keys), |stream| stream.id);
+loads!(
+    RecordingOf => Recording,
+    |store, keys| {
+        let streams: Vec<StreamId> = keys.iter().map(|key| key.0).collect();
+        async move { store.recordings(&streams).await }
+    },
+    |recording| RecordingOf(recording.row.stream_id)
+);
 loads!(
     OnTheAir => Stream,
     |store, keys| {

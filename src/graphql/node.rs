@@ -5,6 +5,7 @@ use async_graphql::{Context, ID, Interface, Object};
 use super::channel::Channel;
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::recording::{self, Recording};
 use super::scalar::NodeId;
 use super::stream::Stream;
 use super::topic::Topic;
@@ -18,6 +19,7 @@ pub(super) enum Node {
     Topic(Topic),
     Channel(Channel),
     Stream(Stream),
+    Recording(Recording),
 }
 
 /// Questions by id.
@@ -68,5 +70,6 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             }
             None => None,
         },
+        NodeId::Recording(id) => recording::of_stream(ctx, id).await?.map(Node::Recording),
     })
 }

@@ -1,9 +1,10 @@
 //! Playback: a URL for one viewer.
 
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::recording;
 use super::scalar::{DateTime, UuidScalar};
 use crate::auth::{Action, Admission, SessionToken};
 use crate::media::Grant;
@@ -14,6 +15,8 @@ use crate::store::Channel;
 pub(super) struct StartPlaybackInput {
     /// The channel's address. It need not be on the air yet.
     loc: UuidScalar,
+    /// The `id` of a recording of that channel, to watch it in place of what is on the air.
+    recording_id: Option<ID>,
     /// The channel's password, where `opensWithPassword`. Not looked at for whoever may watch without it.
     password: Option<String>,
     /// A `url` that this viewer was given before and that has not expired: the session goes on under the new one, and
@@ -28,10 +31,13 @@ pub(super) struct Playback {
     /// cookie. Hand it to nobody: whoever plays it is you. On a protected channel it stops working within 10 seconds of
     /// what it was given for: the end of your session here, of your invitation, or of the channel's password.
     url: String,
-    /// A picture of the last seconds, absolute; a placeholder until there is one. It opens as long as `url` does.
+    /// A picture, absolute: of the last seconds, with a placeholder until there is one; of a recording, its poster. It
+    /// opens as long as `url` does.
     thumbnail_url: String,
-    /// A short silent loop of the last seconds, absolute, as `thumbnailUrl`.
-    preview_url: String,
+    /// A short silent loop of the last seconds, absolute, as `thumbnailUrl`; null for a recording.
+    preview_url: Option<String>,
+    /// A recording as one MP4 file, absolute; it opens as long as `url` does. Null for what is on the air.
+    download_url: Option<String>,
     /// When it stops working; ask for another one before.
     expires_at: DateTime,
 }
@@ -63,21 +69,37 @@ impl PlaybackMutation {
         let channel = channel.ok_or(ApiError::NotFound { what: "channel" })?;
         let admission = admission(ctx, &channel, input.password).await?;
         ctx.viewer().may(Action::Watch(&channel, admission))?;
+        let recorded = match &input.recording_id {
+            Some(id) => Some(recording::played(ctx, channel.loc, id, admission).await?),
+            None => None,
+        };
         let password = channel.password_id.filter(|_| admission == Admission::Password);
         let signed_in = ctx.requester().token.as_ref().map(SessionToken::hash);
         let token_of = |url: &str| Some(url.split_once("/~")?.1.split_once('/')?.0.to_owned());
         let renewed = input.renews.as_deref().and_then(token_of);
         let renewed: Option<Grant> = renewed.and_then(|token| parts.playback.read(&token, channel.loc).ok());
         let (token, grant) = parts.playback.grant(channel.loc, renewed.as_ref(), signed_in, password);
-        let (site, loc) = (&parts.public_url, channel.loc);
-        Ok(StartPlaybackPayload {
-            playback: Playback {
+        let (site, loc, expires_at) = (&parts.public_url, channel.loc, DateTime(grant.expires_at));
+        let playback = match recorded {
+            Some(recording) => {
+                let at = format!("{site}/recordings/~{token}/{loc}/{}", recording.stream.id);
+                Playback {
+                    url: format!("{at}/index.m3u8"),
+                    thumbnail_url: format!("{at}/poster.jpg"),
+                    preview_url: None,
+                    download_url: Some(format!("{at}/video.mp4")),
+                    expires_at,
+                }
+            }
+            None => Playback {
                 url: format!("{site}/live/~{token}/{loc}/index.m3u8"),
                 thumbnail_url: format!("{site}/stream-thumb/~{token}/{loc}.png"),
-                preview_url: format!("{site}/stream-thumb/~{token}/{loc}.gif"),
-                expires_at: DateTime(grant.expires_at),
+                preview_url: Some(format!("{site}/stream-thumb/~{token}/{loc}.gif")),
+                download_url: None,
+                expires_at,
             },
-        })
+        };
+        Ok(StartPlaybackPayload { playback })
     }
 }
 

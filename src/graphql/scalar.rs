@@ -33,6 +33,25 @@ impl From<UuidScalar> for Loc {
     }
 }
 
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ByteCount(pub(super) i64);
+
+/// A number of bytes: a whole JSON number that may be greater than an `Int`, up to 9,007,199,254,740,991.
+#[Scalar]
+impl ScalarType for ByteCount {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::Number(number) => number.as_i64().map(Self).ok_or(InputValueError::expected_type(value)),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from(self.0)
+    }
+}
+
 /// A moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DateTime(pub(super) chrono::DateTime<Utc>);
@@ -62,6 +81,7 @@ pub(super) enum NodeId {
     Topic(TopicId),
     Channel(ChannelId),
     Stream(StreamId),
+    Recording(StreamId),
 }
 
 impl NodeId {
@@ -72,6 +92,7 @@ impl NodeId {
             Self::Topic(id) => ("to", id.0),
             Self::Channel(id) => ("ch", id.0),
             Self::Stream(id) => ("st", id.0),
+            Self::Recording(id) => ("re", id.0),
         };
         ID(format!("{prefix}_{}", uuid.simple()))
     }
@@ -85,6 +106,7 @@ impl NodeId {
             "to" => Some(Self::Topic(TopicId(uuid))),
             "ch" => Some(Self::Channel(ChannelId(uuid))),
             "st" => Some(Self::Stream(StreamId(uuid))),
+            "re" => Some(Self::Recording(StreamId(uuid))),
             _ => None,
         }
     }
@@ -103,6 +125,14 @@ pub(super) fn stream_id(field: &'static str, id: &ID) -> Result<StreamId> {
     match NodeId::read(id) {
         Some(NodeId::Stream(id)) => Ok(id),
         _ => Err(ApiError::bad(field, "this is not a stream's id")),
+    }
+}
+
+/// The recording that an argument means, by its stream's id.
+pub(super) fn recording_id(field: &'static str, id: &ID) -> Result<StreamId> {
+    match NodeId::read(id) {
+        Some(NodeId::Recording(id)) => Ok(id),
+        _ => Err(ApiError::bad(field, "this is not a recording's id")),
     }
 }
 

@@ -10,6 +10,7 @@ use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::input;
 use super::load::found;
+use super::recording::{self, Recording};
 use super::scalar::{DateTime, NodeId, UuidScalar, int, stream_id};
 use super::topic::{self, Topic};
 use crate::auth::Action;
@@ -178,6 +179,11 @@ impl Stream {
     /// Why it ended, or null while it is on the air.
     async fn stop_reason(&self) -> Option<super::event::StopReason> {
         self.row.reason.map(Into::into)
+    }
+
+    /// The recording of this broadcast; null when there is none, or none for you yet.
+    async fn recording(&self, ctx: &Context<'_>) -> Option<Result<Recording>> {
+        recording::of_stream(ctx, self.row.id).await.transpose()
     }
 
     /// What is being sent, or null until the media server knows: some seconds after the start.

@@ -14,9 +14,9 @@ use tokio::runtime::Handle;
 use crate::ambient::Clock;
 use crate::auth::{Action, Admission, Secrets, Viewer};
 use crate::ingest::{self, Ingest};
-use crate::media::{Grant, PlaybackTokens};
+use crate::media::{Grant, PlaybackTokens, recording_name};
 use crate::realtime::Presence;
-use crate::store::{Channel, Loc, Store, StoreError};
+use crate::store::{Channel, Loc, RecordingState, Store, StoreError, StreamId};
 use crate::telemetry::Metrics;
 
 /// What the internal routes need.
@@ -42,6 +42,7 @@ pub fn internal(state: Internal) -> Router {
     let state = Arc::new(state);
     let asked_by_nginx = Router::new()
         .route("/media-auth", get(media_auth))
+        .route("/recording-auth", get(recording_auth))
         .with_state(Arc::clone(&state))
         .merge(ingest::routes(state.ingest.clone()))
         .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));
@@ -78,7 +79,24 @@ async fn media_auth(State(state): State<Arc<Internal>>, request: Request) -> Res
     let (Some(token), Some(loc)) = (header("x-tally-token"), loc) else {
         return StatusCode::FORBIDDEN.into_response();
     };
-    match state.directory(token, loc).await {
+    opened(state.directory(token, loc).await)
+}
+
+/// Whether a token opens a recording, as [`media_auth`] for what is on the air.
+async fn recording_auth(State(state): State<Arc<Internal>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let loc = header("x-tally-loc").and_then(|loc| loc.parse().ok()).map(Loc);
+    let recording = header("x-tally-recording").and_then(|id| id.parse().ok()).map(StreamId);
+    let (Some(token), Some(loc), Some(recording)) = (header("x-tally-token"), loc, recording) else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    opened(state.recording(token, loc, recording).await)
+}
+
+/// The answer for nginx: where it is to serve from.
+fn opened(directory: Result<Option<String>, StoreError>) -> Response {
+    match directory {
         Ok(Some(directory)) => (StatusCode::NO_CONTENT, [("x-tally-dir", directory)]).into_response(),
         Ok(None) => StatusCode::FORBIDDEN.into_response(),
         Err(error) => {
@@ -113,6 +131,28 @@ impl Internal {
         }
         let may = !channel.protected || self.may_watch(&channel, &grant).await?;
         Ok(may.then(|| loc.stream_name(channel.protected)))
+    }
+
+    async fn recording(&self, token: &str, loc: Loc, id: StreamId) -> Result<Option<String>, StoreError> {
+        let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
+        let Some(recording) = self.store.recordings(&[id]).await?.pop() else { return Ok(None) };
+        let Some(channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
+        if recording.row.channel_id != channel.id || recording.row.state != RecordingState::Ready {
+            return Ok(None);
+        }
+        let is_open = recording.row.published && !channel.protected;
+        let may = is_open
+            || match recording.row.published {
+                true => self.may_watch(&channel, &grant).await?,
+                false => self.may_edit(&channel, &grant).await?,
+            };
+        Ok(may.then(|| recording_name(id, is_open)))
+    }
+
+    async fn may_edit(&self, channel: &Channel, grant: &Grant) -> Result<bool, StoreError> {
+        let Some(session) = grant.signed_in else { return Ok(false) };
+        let signed_in = self.store.session(&session, self.clock.now()).await?;
+        Ok(signed_in.is_some_and(|it| Viewer::User(it.user).may(Action::EditChannel(channel)).is_ok()))
     }
 
     /// Whether what a token was given for still opens a protected channel: the session, or the password.

@@ -3,21 +3,26 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::recorder::{Recorder, Uncollected};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
 use crate::realtime::Presence;
-use crate::store::Loc;
+use crate::store::{Loc, Recording, StreamId};
 
 /// How often the directories are looked at.
 const ROUND: Duration = Duration::from_secs(1);
+/// How long a segment stays after it was written: far longer than it is listed.
+const SHELF_LIFE: Duration = Duration::from_secs(120);
+/// How long one stays that is to be recorded and could not be kept yet, on a disk that is full for instance.
+const LAST_RESORT: Duration = Duration::from_secs(60 * 60);
 /// How long an ended stream's segments stay, for the players that still have some to play.
 const AFTERGLOW: Duration = Duration::from_secs(20);
 const END: &[u8] = b"#EXT-X-ENDLIST\n";
@@ -44,6 +49,26 @@ impl Files {
         self.hls().join(loc.stream_name(protected))
     }
 
+    /// Where recordings lie, a directory a channel.
+    pub fn recordings(&self) -> PathBuf {
+        self.root.join("recordings")
+    }
+
+    /// The directory of a channel's recordings.
+    pub fn recordings_of(&self, loc: Loc) -> PathBuf {
+        self.recordings().join(loc.to_string())
+    }
+
+    /// The directory of a recording: one that everybody may read, or one that a URL cannot spell without a token.
+    pub fn recording(&self, loc: Loc, id: StreamId, is_open: bool) -> PathBuf {
+        self.recordings_of(loc).join(recording_name(id, is_open))
+    }
+
+    /// Where the segments of a recording in work lie.
+    pub fn parts_of(&self, recording: &Recording) -> PathBuf {
+        self.recording(recording.stream.loc, recording.stream.id, false).join("parts")
+    }
+
     /// Where pictures lie.
     pub fn thumbnails(&self) -> PathBuf {
         self.root.join("thumb")
@@ -55,8 +80,14 @@ impl Files {
     /// When that is not permitted.
     pub async fn make(&self) -> std::io::Result<()> {
         fs::create_dir_all(self.hls()).await?;
+        fs::create_dir_all(self.recordings()).await?;
         fs::create_dir_all(self.thumbnails()).await
     }
+}
+
+/// The name of a recording's directory within its channel's.
+pub fn recording_name(id: StreamId, is_open: bool) -> String {
+    if is_open { id.to_string() } else { format!("p-{id}") }
 }
 
 /// Ends playlists and removes what is left of streams that are off the air.
@@ -74,14 +105,15 @@ impl Janitor {
         Self { files, presence, clock, idle: std::collections::HashMap::new() }
     }
 
-    /// Works until `stop`.
+    /// Works until `stop`; what is recorded is collected by `recorder` before it goes.
     ///
     /// # Errors
     /// Never: what fails is logged and tried again.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
+    pub async fn run(mut self, recorder: Recorder, stop: CancellationToken) -> Result<(), Failure> {
         let mut pace = Pace::new(ROUND, stop);
         while pace.beat().await {
-            if let Err(error) = self.work().await {
+            let uncollected = recorder.collect().await;
+            if let Err(error) = self.work(&uncollected).await {
                 tracing::warn!(%error, "the media directory cannot be tidied");
             }
         }
@@ -93,7 +125,7 @@ impl Janitor {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub async fn work(&mut self) -> std::io::Result<()> {
+    pub async fn work(&mut self, uncollected: &Uncollected) -> std::io::Result<()> {
         let now = self.clock.elapsed();
         let mut seen = HashSet::new();
         let mut streams = fs::read_dir(self.files.hls()).await?;
@@ -101,14 +133,16 @@ impl Janitor {
             let directory = stream.path();
             let Some((loc, _)) = stream_of(&directory) else { continue };
             if self.presence.is_on_the_air(loc) {
-                if self.is_superseded(&directory, loc).await {
+                if !uncollected.is_in(&directory) && self.is_superseded(&directory, loc).await {
                     noted(&directory, fs::remove_dir_all(&directory).await);
+                } else {
+                    noted(&directory, thin_out(&directory, uncollected.is_in(&directory)).await);
                 }
                 continue;
             }
             noted(&directory, end_playlist(&directory.join("index.m3u8")).await);
             let since = *self.idle.entry(directory.clone()).or_insert(now);
-            if now - since >= AFTERGLOW {
+            if now - since >= AFTERGLOW && !uncollected.is_in(&directory) {
                 noted(&directory, fs::remove_dir_all(&directory).await);
             } else {
                 seen.insert(directory);
@@ -138,6 +172,24 @@ impl Janitor {
             _ => false,
         }
     }
+}
+
+/// Removes the segments that nobody plays any more. One that is to be recorded waits until it has its second name.
+async fn thin_out(directory: &Path, is_recorded: bool) -> std::io::Result<()> {
+    let mut files = fs::read_dir(directory).await?;
+    while let Some(file) = files.next_entry().await? {
+        let path = file.path();
+        if path.extension() != Some(OsStr::new("ts")) {
+            continue;
+        }
+        let Ok(about) = file.metadata().await else { continue };
+        let age = about.modified()?.elapsed().unwrap_or_default();
+        let is_kept = !is_recorded || about.nlink() > 1;
+        if age > SHELF_LIFE && (is_kept || age > LAST_RESORT) {
+            noted(&path, fs::remove_file(&path).await);
+        }
+    }
+    Ok(())
 }
 
 /// When nginx last wrote a directory's playlist.
@@ -180,6 +232,7 @@ mod tests {
     use std::time::SystemTime;
 
     use chrono::DateTime;
+    use uuid::Uuid;
 
     use super::*;
     use crate::store::{Airing, ChannelId, Counts, StreamId};
@@ -205,14 +258,14 @@ mod tests {
         let playlist =
             async |loc| fs::read_to_string(files.hls_of(loc, false).join("index.m3u8")).await.unwrap();
         let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
-        janitor.work().await.unwrap();
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         assert_eq!(playlist(ended).await, "#EXTM3U\n#EXT-X-ENDLIST\n");
         assert_eq!(playlist(live).await, "#EXTM3U\n");
         assert!(!files.thumbnails().join(format!("{ended}.png")).exists());
         assert!(files.thumbnails().join(format!("{live}.png")).exists());
         clock.advance(AFTERGLOW);
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         assert!(!files.hls_of(ended, false).exists());
         assert!(files.hls_of(live, false).exists());
     }
@@ -229,10 +282,10 @@ mod tests {
         fs::create_dir_all(files.hls_of(ended, false)).await.unwrap();
         let picture = files.thumbnails().join(format!("{ended}.png"));
         let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         clock.advance(AFTERGLOW);
         fs::write(&picture, "").await.unwrap();
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         assert!(!files.hls_of(ended, false).exists() && !picture.exists());
     }
 
@@ -255,11 +308,11 @@ mod tests {
         fs::write(&picture, "").await.unwrap();
         let mut janitor = Janitor::new(files.clone(), presence, clock);
         write(false, 1);
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         assert!(files.hls_of(loc, false).exists() && picture.exists());
         write(true, 2);
-        janitor.work().await.unwrap();
-        janitor.work().await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
+        janitor.work(&Uncollected::none()).await.unwrap();
         assert!(!files.hls_of(loc, false).exists() && !picture.exists());
         assert!(files.hls_of(loc, true).exists());
     }

@@ -147,9 +147,12 @@ mod tests {
     #[test]
     fn a_token_opens_its_channel_until_it_expires() {
         let (tokens, clock) = tokens();
-        for (signed_in, password) in
-            [(None, None), (Some([7; 32]), None), (None, Some(Uuid::from_u128(8))), (Some([7; 32]), Some(Uuid::from_u128(8)))]
-        {
+        for (signed_in, password) in [
+            (None, None),
+            (Some([7; 32]), None),
+            (None, Some(Uuid::from_u128(8))),
+            (Some([7; 32]), Some(Uuid::from_u128(8))),
+        ] {
             let (token, grant) = tokens.grant(HERE, None, signed_in, password);
             assert_eq!((grant.signed_in, grant.password), (signed_in, password));
             assert_eq!(tokens.read(&token, HERE), Ok(grant));

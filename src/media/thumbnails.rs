@@ -3,16 +3,14 @@
 //! playback URL opens.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::fs;
-use tokio::process::Command;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::ffmpeg;
 use super::files::Files;
 use crate::lifecycle::{Failure, Pace, Tasks};
 use crate::realtime::Presence;
@@ -84,7 +82,7 @@ async fn take(files: &Files, name: &str, looped: bool, stop: &CancellationToken)
     let still =
         ["-skip_frame", "nokey", "-i"].map(String::from).into_iter().chain([last.display().to_string()]);
     let one = ["-frames:v", "1", "-vf", "scale=640:-2", "-f", "image2", "-c:v", "png"].map(String::from);
-    make(still.chain(one), &picture("png"), stop).await?;
+    ffmpeg::make(still.chain(one), &picture("png"), PATIENCE, stop).await?;
     if looped || !fs::try_exists(picture("gif")).await? {
         let joined =
             segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join("|");
@@ -92,7 +90,7 @@ async fn take(files: &Files, name: &str, looped: bool, stop: &CancellationToken)
             [a]palettegen=max_colors=64[p];[b][p]paletteuse=dither=bayer:bayer_scale=3";
         let loop_of = ["-i".to_owned(), format!("concat:{joined}"), "-an".to_owned(), "-vf".to_owned()];
         let rest = [few, "-loop", "0", "-f", "gif"].map(String::from);
-        make(loop_of.into_iter().chain(rest), &picture("gif"), stop).await?;
+        ffmpeg::make(loop_of.into_iter().chain(rest), &picture("gif"), PATIENCE, stop).await?;
     }
     Ok(())
 }
@@ -105,65 +103,9 @@ fn newest(playlist: &str, directory: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| directory.join(name)).collect()
 }
 
-/// Runs ffmpeg into a file aside and puts that into its place, so that no viewer is given half a picture. Once it
-/// returns, ffmpeg is gone, at a stop too: nothing of ours outlives us.
-async fn make(
-    arguments: impl Iterator<Item = String>,
-    picture: &Path,
-    stop: &CancellationToken,
-) -> std::io::Result<()> {
-    let aside = picture.with_extension(format!("{}.new", picture.extension().unwrap_or_default().display()));
-    let mut ffmpeg = Command::new("nice")
-        .args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1"])
-        .args(arguments)
-        .arg("-y")
-        .arg(&aside)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let Some(Ok(status)) = stop.run_until_cancelled(timeout(PATIENCE, ffmpeg.wait())).await else {
-        ffmpeg.kill().await?;
-        return if stop.is_cancelled() { Ok(()) } else { Err(std::io::Error::other("ffmpeg hangs")) };
-    };
-    let status = status?;
-    if !status.success() {
-        return Err(std::io::Error::other(format!("ffmpeg: {status}")));
-    }
-    fs::rename(aside, picture).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_stop_takes_ffmpeg_along() {
-        let dir = tempfile::tempdir().unwrap();
-        let picture = dir.path().join("endless.png");
-        let endless =
-            ["-re", "-f", "lavfi", "-i", "testsrc", "-f", "image2", "-update", "1"].map(String::from);
-        let stop = CancellationToken::new();
-        let begun = async {
-            while !dir.path().join("endless.png.new").exists() {
-                tokio::task::yield_now().await;
-            }
-        };
-        let mut making = std::pin::pin!(make(endless.into_iter(), &picture, &stop));
-        tokio::select! {
-            made = &mut making => panic!("it has an end: {made:?}"),
-            () = begun => stop.cancel(),
-        }
-        making.await.unwrap();
-        assert!(!picture.exists());
-        let named = picture.display().to_string();
-        let lines = std::fs::read_dir("/proc").unwrap().flatten();
-        let lines = lines.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        assert!(
-            !lines.map(|line| String::from_utf8_lossy(&line).into_owned()).any(|line| line.contains(&named))
-        );
-    }
 
     #[test]
     fn the_newest_segments_are_taken_in_order() {

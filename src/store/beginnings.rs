@@ -6,13 +6,16 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on};
-use super::schema::{channels, streams, users};
+use super::schema::{channels, recordings, streams, users};
 use super::transitions::{repeat, resume};
-use super::{Channel, ChannelId, EventKind, Result, Role, Store, StreamId, StreamState, UserId};
+use super::{
+    Channel, ChannelId, EventKind, RecordingState, Result, Role, Store, StreamId, StreamState, UserId,
+};
 
 /// A publisher that asks to begin on a channel.
 #[derive(Clone, Debug)]
@@ -163,6 +166,17 @@ async fn begin(
     Ok(Began::Resumed(it))
 }
 
+const START: &str =
+    "INSERT INTO streams (state, id, channel_id, loc, protected, topic_id, name, node, connection, worker, deadline, started_at)
+    SELECT 'live', * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+fn column<'a, T>(
+    started: &'a [(&'a NewStream, &'a Channel)],
+    of: impl Fn(&'a (&'a NewStream, &'a Channel)) -> T,
+) -> Vec<T> {
+    started.iter().map(of).collect()
+}
+
 async fn start_all(
     connection: &mut AsyncPgConnection,
     started: &[(&NewStream, &Channel)],
@@ -170,24 +184,36 @@ async fn start_all(
     if started.is_empty() {
         return Ok(());
     }
-    let row = |(new, channel): &(&NewStream, &Channel)| {
-        (
-            streams::id.eq(new.id),
-            streams::channel_id.eq(channel.id),
-            streams::loc.eq(channel.loc),
-            streams::protected.eq(channel.protected),
-            streams::topic_id.eq(channel.topic_id),
-            streams::name.eq(channel.default_stream_name.clone()),
-            streams::state.eq(StreamState::Live),
-            streams::node.eq(new.connection.node.clone()),
-            streams::connection.eq(new.connection.number),
-            streams::worker.eq(new.worker),
-            streams::deadline.eq(new.lease_until),
-            streams::started_at.eq(new.now),
-        )
-    };
-    let rows: Vec<_> = started.iter().map(row).collect();
-    diesel::insert_into(streams::table).values(rows).execute(connection).await?;
+    let numbers = numbers(connection, started).await?;
+    // As arrays, so that the statement is the same for any crowd and stays prepared.
+    diesel::sql_query(START)
+        .bind::<Array<SqlUuid>, _>(column(started, |(new, _)| new.id))
+        .bind::<Array<SqlUuid>, _>(column(started, |(_, channel)| channel.id))
+        .bind::<Array<SqlUuid>, _>(column(started, |(_, channel)| channel.loc))
+        .bind::<Array<Bool>, _>(column(started, |(_, channel)| channel.protected))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(started, |(_, channel)| channel.topic_id))
+        .bind::<Array<Text>, _>(column(started, |(new, channel)| name(channel, new.now, &numbers)))
+        .bind::<Array<Text>, _>(column(started, |(new, _)| new.connection.node.clone()))
+        .bind::<Array<BigInt>, _>(column(started, |(new, _)| new.connection.number))
+        .bind::<Array<Nullable<Integer>>, _>(column(started, |(new, _)| new.worker))
+        .bind::<Array<Timestamptz>, _>(column(started, |(new, _)| new.lease_until))
+        .bind::<Array<Timestamptz>, _>(column(started, |(new, _)| new.now))
+        .execute(connection)
+        .await?;
+    let recorded: Vec<_> = started
+        .iter()
+        .filter(|(_, channel)| channel.record)
+        .map(|(new, channel)| {
+            (
+                recordings::stream_id.eq(new.id),
+                recordings::channel_id.eq(channel.id),
+                recordings::state.eq(RecordingState::Recording),
+            )
+        })
+        .collect();
+    if !recorded.is_empty() {
+        diesel::insert_into(recordings::table).values(recorded).execute(connection).await?;
+    }
     let ids: Vec<ChannelId> = started.iter().map(|(_, channel)| channel.id).collect();
     diesel::update(channels::table.filter(channels::id.eq_any(ids)))
         .set((channels::live.eq(true), channels::held_until.eq(None::<DateTime<Utc>>)))
@@ -204,4 +230,30 @@ async fn start_all(
         reason: None,
     };
     append(connection, &started.iter().map(happened).collect::<Vec<_>>()).await
+}
+
+/// What stands in a channel's default name for the day, and for how many streams there have been.
+const DATE: &str = "{date}";
+const NUMBER: &str = "{number}";
+
+/// How many streams there were before, of the channels that number theirs.
+async fn numbers(
+    connection: &mut AsyncPgConnection,
+    started: &[(&NewStream, &Channel)],
+) -> QueryResult<HashMap<ChannelId, i64>> {
+    let numbered = started.iter().filter(|(_, channel)| channel.default_stream_name.contains(NUMBER));
+    let numbered: Vec<ChannelId> = numbered.map(|(_, channel)| channel.id).collect();
+    if numbered.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let before = streams::table.filter(streams::channel_id.eq_any(numbered)).group_by(streams::channel_id);
+    let before = before.select((streams::channel_id, diesel::dsl::count_star()));
+    Ok(before.load(connection).await?.into_iter().collect())
+}
+
+/// What a new stream is called.
+fn name(channel: &Channel, now: DateTime<Utc>, numbers: &HashMap<ChannelId, i64>) -> String {
+    let number = numbers.get(&channel.id).copied().unwrap_or_default() + 1;
+    let name = channel.default_stream_name.replace(DATE, &now.format("%Y-%m-%d").to_string());
+    name.replace(NUMBER, &number.to_string())
 }

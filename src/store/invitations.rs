@@ -32,11 +32,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn invite(&self, id: Uuid, channel: ChannelId, user: UserId) -> Result<()> {
-        let invitation = (
-            invitations::id.eq(id),
-            invitations::channel_id.eq(channel),
-            invitations::user_id.eq(user),
-        );
+        let invitation =
+            (invitations::id.eq(id), invitations::channel_id.eq(channel), invitations::user_id.eq(user));
         let made = diesel::insert_into(invitations::table).values(invitation).on_conflict_do_nothing();
         made.execute(&mut self.connection().await?).await?;
         Ok(())
@@ -61,9 +58,7 @@ impl Store {
         let invitation = invitations::table
             .filter(invitations::channel_id.eq(channel))
             .filter(invitations::user_id.eq(user));
-        Ok(diesel::select(diesel::dsl::exists(invitation))
-            .get_result(&mut self.connection().await?)
-            .await?)
+        Ok(diesel::select(diesel::dsl::exists(invitation)).get_result(&mut self.connection().await?).await?)
     }
 
     /// A page of those who were invited to a channel, the last one first.

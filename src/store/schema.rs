@@ -106,6 +106,22 @@ table! {
 }
 
 table! {
+    recordings (stream_id) {
+        stream_id -> Uuid,
+        channel_id -> Uuid,
+        name -> Nullable<Text>,
+        state -> Text,
+        failure -> Nullable<Text>,
+        published -> Bool,
+        duration_ms -> Nullable<Int8>,
+        bytes -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        views -> Int8,
+    }
+}
+
+table! {
     event_log (one) {
         one -> Bool,
         epoch -> Uuid,
@@ -148,6 +164,8 @@ joinable!(channels -> users (owner_id));
 joinable!(channels -> topics (topic_id));
 joinable!(invitations -> users (user_id));
 joinable!(streams -> channels (channel_id));
+joinable!(recordings -> streams (stream_id));
+joinable!(recordings -> channels (channel_id));
 joinable!(events -> streams (stream_id));
 allow_tables_to_appear_in_same_query!(
     users,
@@ -156,6 +174,7 @@ allow_tables_to_appear_in_same_query!(
     channels,
     invitations,
     streams,
+    recordings,
     event_log,
     events,
     audit_records

@@ -100,6 +100,16 @@ impl Store {
         Ok(found.load(&mut self.connection().await?).await?)
     }
 
+    /// When the stream behind that one began on a channel, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_start(&self, channel: ChannelId, stream: StreamId) -> Result<Option<DateTime<Utc>>> {
+        let behind = streams::table.filter(streams::channel_id.eq(channel)).filter(streams::id.gt(stream));
+        let next = behind.order(streams::id).select(streams::started_at);
+        Ok(next.first(&mut self.connection().await?).await.optional()?)
+    }
+
     /// The addresses of a user's channels that are on the air.
     ///
     /// # Errors

@@ -155,6 +155,19 @@ words! {
     }
 }
 words! {
+    /// How far a recording is.
+    RecordingState {
+        /// Its stream is on the air.
+        Recording = "recording",
+        /// It is being made into something that can be played.
+        Processing = "processing",
+        /// It can be played.
+        Ready = "ready",
+        /// Nothing could be made of it.
+        Failed = "failed",
+    }
+}
+words! {
     /// What is put on record.
     AuditKind {
         /// An account was made.

@@ -105,6 +105,7 @@ async fn those_who_were_invited_are_pages_for_the_owner_alone() {
     for number in 0..5 {
         stage.site.actor(&format!("guest_{number}"), Role::Viewer).await;
         invite(&stage, &format!("guest_{number}")).await;
+        stage.site.clock.advance(std::time::Duration::from_secs(1));
     }
     let list = "query ($loc: UUID!, $after: String) { channel(loc: $loc) {
         invitedViewers(first: 2, after: $after) { nodes { handle } edges { cursor } pageInfo { hasNextPage endCursor } } } }";

@@ -124,7 +124,7 @@ async fn a_page_costs_as_many_queries_however_long_it_is() {
     let answer = owner.data(keys, json!({})).await;
     let nodes = answer["channels"]["nodes"].as_array().unwrap();
     assert!(nodes.len() == 8 && nodes.iter().all(|node| node["a"]["streamKey"].is_string()));
-    assert_eq!(logged("query Keys"), 4, "the owner, the page, the keys, the record");
+    assert_eq!(logged("query Keys"), 5, "who asks, the owner, the page, the keys, the record");
     let equal = "query Equal { liveStreams { nodes { name channel { name } } } }";
     let mut answers = Vec::new();
     for statements in [1, 0, 0] {

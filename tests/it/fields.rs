@@ -54,7 +54,7 @@ fn what_not_everybody_gets_to_is_reached_only_as_the_docs_say() {
 }
 
 /// The questions by which the public types are reached, with a star for what is asked of each.
-const WAYS: [(&str, &str); 11] = [
+const WAYS: [(&str, &str); 12] = [
     ("User", "user(handle: \"owner\") { * }"),
     ("Topic", "topics { * }"),
     ("Channel", "channel(loc: $loc) { * }"),
@@ -65,6 +65,7 @@ const WAYS: [(&str, &str); 11] = [
     ("StreamMedia", "channel(loc: $loc) { stream { media { * } } }"),
     ("StreamConnection", "liveStreams { * }"),
     ("StreamEdge", "liveStreams { edges { * } }"),
+    ("Recording", "channel(loc: $loc) { recordings { nodes { * } } }"),
     ("Node", "node(id: $id) { * } nodes(ids: [$id]) { * }"),
 ];
 const EVENTS: [&str; 5] =
@@ -72,7 +73,9 @@ const EVENTS: [&str; 5] =
 
 /// A channel through whose life every public type can be reached.
 async fn busy_channel(cast: &mut Cast) -> Value {
-    let channel = cast.channel(json!({"topic": "games", "description": "All of it."}), true).await;
+    let inputs = json!({"topic": "games", "description": "All of it.", "record": true});
+    let channel = cast.channel(inputs, true).await;
+    cast.make_ready().await;
     let media = "UPDATE streams SET media = '{\"width\": 1280}'";
     Sql::on(&cast.site.url).await.run(media).await;
     channel

@@ -5,6 +5,7 @@ use tally::store::Role;
 
 use crate::site::{Actor, Site};
 use crate::socket::Socket;
+use crate::sql::Sql;
 use crate::table::{ACTORS, actions, schema, selection};
 
 /// Everybody, and the owner's channels made to order.
@@ -66,6 +67,20 @@ impl Cast {
         assert!(matches!(status, 204 | 302), "{call}: {status}");
     }
 
+    /// Has all recordings made.
+    pub(crate) async fn make_ready(&self) {
+        let ready = "UPDATE recordings
+            SET state = 'ready', duration_ms = 60000, bytes = 5000000000, width = 1280, height = 720";
+        Sql::on(&self.site.url).await.run(ready).await;
+    }
+
+    /// A recording that can be played, by its id.
+    async fn recording(&mut self) -> Value {
+        let channel = self.channel(json!({"record": true}), true).await;
+        self.make_ready().await;
+        json!(channel["stream"].as_str().unwrap().replace("st_", "re_"))
+    }
+
     async fn topic(&self, slug: &str) -> Value {
         let create = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { id } } }";
         let made = self.admin().data(create, json!({"input": {"slug": slug, "name": slug}})).await;
@@ -92,6 +107,18 @@ impl Cast {
                 let loc = self.channel(json!({}), false).await["loc"].clone();
                 let document = "query ($loc: UUID!) { channel(loc: $loc) { invitedViewers { * } } }";
                 (all(document, "UserConnection"), json!({"loc": loc}), "/channel/invitedViewers")
+            }
+            "Channel.recordings" | "Stream.recording, that can be played" | "Stream.recording, in work" => {
+                let channel = self.channel(json!({"record": true}), true).await;
+                if !action.ends_with("in work") {
+                    self.make_ready().await;
+                }
+                let (document, of, null) = match action {
+                    "Channel.recordings" => ("recordings { * }", "RecordingConnection", "/none"),
+                    _ => ("stream { recording { * } }", "Recording", "/channel/stream/recording"),
+                };
+                let document = format!("query ($loc: UUID!) {{ channel(loc: $loc) {{ {document} }} }}");
+                (all(&document, of), json!({"loc": channel["loc"]}), null)
             }
             "User.suspension" => {
                 let id = self.somebody(number).await;
@@ -140,6 +167,8 @@ impl Cast {
                 json!({"loc": self.channel(json!({"protected": true}), false).await["loc"]})
             }
             "createChannel" => json!({"name": "Another"}),
+            "updateRecording" => json!({"id": self.recording().await, "name": "Another"}),
+            "deleteRecording" => json!({"id": self.recording().await}),
             "createTopic" => json!({"slug": format!("new-{number}"), "name": "New"}),
             "renameTopic" => json!({"id": self.topic(&format!("renamed-{number}")).await, "name": "New"}),
             "retireTopic" => json!({"id": self.topic(&format!("retired-{number}")).await}),

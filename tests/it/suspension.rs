@@ -229,9 +229,8 @@ async fn a_suspension_that_waits_for_a_stream_keeps_nobody_else_waiting() {
     let id = id_of(&stage.owner).await;
     let suspending = suspend(&root, &id);
     let meanwhile = async {
-        let waiting =
-            "SELECT count(*)::text AS line FROM pg_locks JOIN pg_database ON pg_database.oid = database
-            WHERE datname = current_database() AND NOT granted";
+        let waiting = "SELECT count(*)::text AS line FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let mut looking = Sql::on(&stage.site.url).await;
         eventually("the suspension waits", async || looking.lines(waiting).await == ["1"]).await;
         let kept = Publisher { key: key(&theirs), connection: 9 };

@@ -14,6 +14,7 @@ mod faults;
 mod headers;
 mod journey;
 mod protected;
+mod recording;
 mod support;
 
 use tokio::sync::{Semaphore, SemaphorePermit};

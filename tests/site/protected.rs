@@ -47,9 +47,10 @@ async fn a_protected_channel_plays_for_its_owner_and_for_nobody_else() {
             format!("/live/p-{loc}%00/{file}"),
             format!("/live/~{token}/{}/{file}", loc.to_uppercase()),
             format!("/live/{}/{file}", loc.to_uppercase()),
-            format!("/live/~{token}//{loc}/{file}"),
-            format!("/live/~{token}/{loc}//{file}"),
-            format!("/live/~{token}/{loc}/.%2f{file}"),
+            format!("/live/~{elsewhere}//{loc}/{file}"),
+            format!("/live//{loc}/{file}"),
+            format!("/live/~{elsewhere}/{other}//../p-{loc}/{file}"),
+            format!("/live/~{token}/{other}/{file}"),
             format!("/stream-thumb/../hls/p-{loc}/{file}"),
             format!("/stream-thumb/..%2fhls/p-{loc}/{file}"),
         ] {

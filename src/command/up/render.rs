@@ -107,10 +107,11 @@ mod tests {
             ("listen 127.0.0.1:20002;", 1),
             ("hls_path \"/srv/pictures/hls\";", 1),
             ("alias \"/srv/pictures/hls/", 2),
-            ("root \"/srv/pictures\";", 1),
+            ("root \"/srv/pictures\";", 2),
+            ("alias \"/srv/pictures/recordings/", 2),
             ("include \"/srv/data/secrets/nginx.conf\";", 1),
             ("pid \"/srv/data/nginx/nginx.pid\";", 1),
-            ("proxy_cache_valid 204 10s;", 1),
+            ("proxy_cache_valid 204 5s;", 2),
         ] {
             assert_eq!(text.matches(value).count(), times, "{value}");
         }

@@ -1,0 +1,65 @@
+//! nginx's playlists, as far as we read them: which segments, how long each is, and where the picture breaks off.
+
+/// A segment that a playlist lists.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Segment {
+    /// The name of its file, beside the playlist.
+    pub(super) name: String,
+    /// How long it is.
+    pub(super) seconds: f64,
+    /// Whether it does not go on where the one before it ended.
+    pub(super) breaks: bool,
+}
+
+impl Segment {
+    /// When it was begun by nginx's clock, in milliseconds since 1970: that is its name.
+    pub(super) fn begun(&self) -> Option<i64> {
+        begun(&self.name)
+    }
+}
+
+/// When the segment in that file was begun; None for a file that is no segment.
+pub(super) fn begun(name: &str) -> Option<i64> {
+    name.strip_suffix(".ts")?.parse().ok()
+}
+
+/// The segments that are listed, in order. What is no segment's name is left out.
+pub(super) fn segments(playlist: &str) -> Vec<Segment> {
+    let (mut segments, mut seconds, mut breaks) = (Vec::new(), 0.0, false);
+    for line in playlist.lines() {
+        if let Some(said) = line.strip_prefix("#EXTINF:") {
+            seconds = said.split(',').next().and_then(|text| text.parse().ok()).unwrap_or_default();
+        } else if line == "#EXT-X-DISCONTINUITY" {
+            breaks = true;
+        } else if begun(line).is_some() {
+            segments.push(Segment { name: line.to_owned(), seconds, breaks });
+            (seconds, breaks) = (0.0, false);
+        }
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn segments_are_read_with_what_is_said_of_them() {
+        let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-DISCONTINUITY\n#EXTINF:1.001,\n17.ts\n#EXTINF:2,\n19.ts\n\
+            ../x.ts\n#EXTINF:3,\n/etc/passwd\n#EXT-X-ENDLIST\n";
+        let segment = |name: &str, seconds, breaks| Segment { name: name.to_owned(), seconds, breaks };
+        assert_eq!(segments(playlist), [segment("17.ts", 1.001, true), segment("19.ts", 2.0, false)]);
+        assert_eq!(segments(playlist)[0].begun(), Some(17));
+    }
+
+    proptest! {
+        #[test]
+        fn no_playlist_is_a_danger(playlist: String) {
+            for segment in segments(&playlist) {
+                prop_assert!(!segment.name.contains('/'));
+            }
+        }
+    }
+}
