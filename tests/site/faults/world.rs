@@ -292,15 +292,20 @@ async fn look_all(anybody: Actor, document: String, networks: Vec<Arc<Proxy>>, o
         }
         let at = observed.since.elapsed();
         for (place, network) in networks.iter().enumerate() {
-            let said = read(&answer["data"][format!("c{place}")]);
+            let said = read(&answer, &format!("c{place}"));
             observed.channels()[place].looks.push(Look { at, sends: network.carries(), said });
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-fn read(channel: &Value) -> Option<(Claim, i64)> {
-    let stream = channel.get("stream")?;
+/// What an answer says of a channel. A field with an error is null as well, which says nothing.
+fn read(answer: &Value, name: &str) -> Option<(Claim, i64)> {
+    let errors = answer["errors"].as_array().into_iter().flatten();
+    if errors.into_iter().any(|error| error["path"][0] == name) {
+        return None;
+    }
+    let stream = answer["data"][name].get("stream")?;
     let claim = match stream["state"].as_str() {
         Some("LIVE") => Claim::Live,
         Some("INTERRUPTED") => Claim::Interrupted,
