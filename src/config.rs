@@ -54,6 +54,11 @@ pub struct Settings {
     #[arg(long, env = "TALLY_VIEWER_TTL", default_value = "12s", value_name = "TIME", value_parser = viewer_ttl)]
     pub viewer_ttl: Duration,
 
+    /// How far viewers can go back in what is on the air, from 0s (not at all) to 12h. It takes that much of each stream on
+    /// the disk.
+    #[arg(long, env = "TALLY_DVR_WINDOW", default_value = "5m", value_name = "TIME", value_parser = dvr_window)]
+    pub dvr_window: Duration,
+
     /// HLS, thumbnails and recordings; `media` in the data directory when not given.
     #[arg(long, env = "TALLY_MEDIA_ROOT", value_name = "DIR")]
     pub media_root: Option<PathBuf>,
@@ -196,6 +201,10 @@ impl fmt::Debug for DatabaseUrl {
 
 fn reconnect_window(text: &str) -> Result<Duration, String> {
     between(text, Duration::ZERO, Duration::from_secs(30 * 60))
+}
+
+fn dvr_window(text: &str) -> Result<Duration, String> {
+    between(text, Duration::ZERO, Duration::from_secs(12 * 60 * 60))
 }
 
 fn viewer_ttl(text: &str) -> Result<Duration, String> {

@@ -12,6 +12,7 @@ mod error;
 mod event;
 #[cfg(feature = "fuzz")]
 mod fuzz;
+mod health;
 mod ingest;
 mod input;
 mod invitation;
@@ -69,6 +70,7 @@ struct Query(
     channel::ChannelQuery,
     stream_list::StreamQuery,
     audit::AuditQuery,
+    health::HealthQuery,
 );
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.
@@ -91,6 +93,7 @@ struct Mutation(
 struct Subscription(
     event::EventSubscription,
     viewer_count::ViewerCountSubscription,
+    health::HealthSubscription,
     #[cfg(feature = "bench")] bench::BenchSubscription,
 );
 

@@ -1,15 +1,19 @@
 //! What is made of a stream besides its segments: playback URLs, pictures, recordings, and the end of its files.
 
+mod catch_up;
 mod ffmpeg;
 mod files;
+mod health;
 mod joining;
 mod playback;
 mod playlist;
 mod recorder;
 mod shelf;
 mod thumbnails;
+mod transport;
 
 pub use files::{Files, Janitor, recording_name};
+pub use health::{Health, Point, Warning};
 pub use joining::Joiner;
 pub use playback::{Grant, PlaybackTokens, Refused};
 pub use recorder::{Recorder, Uncollected};

@@ -2,6 +2,7 @@
 //! tests give it theirs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::UdpSocket;
@@ -14,7 +15,7 @@ use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
-use crate::media::{Files, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails};
+use crate::media::{Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails};
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -46,8 +47,15 @@ pub struct Api {
     store: Store,
     secrets: Arc<Secrets>,
     clock: Clock,
+    media: Media,
+}
+
+/// What is made of streams, and what looks after it.
+struct Media {
     files: Files,
     shelf: Shelf,
+    health: Health,
+    dvr_window: Duration,
 }
 
 impl Api {
@@ -72,8 +80,7 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let files = Files::new(settings.media_root());
-        let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
+        let media = Media::new(settings, &store, &clock);
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -94,18 +101,20 @@ impl Api {
             passwords,
             guesses: Guesses::new(&clock, &chance),
             playback,
-            shelf: shelf.clone(),
+            shelf: media.shelf.clone(),
+            health: media.health.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
             public_rtmp_url: settings.public_rtmp_url(),
+            dvr_window: settings.dvr_window,
             sign_up: settings.sign_up,
             session: SESSION,
         });
         let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
         let public = public.with_cors_origins(&settings.cors_origin);
         let public = http::public(public.with_sockets_per_address(settings.sockets_per_address));
-        Ok(Self { ingest, presence, public, internal, store, secrets, clock, files, shelf })
+        Ok(Self { ingest, presence, public, internal, store, secrets, clock, media })
     }
 
     /// Sets everything going that goes by itself: sweeping, pictures, tidying, and the reports of playlist requests
@@ -114,23 +123,39 @@ impl Api {
     /// # Errors
     /// When the media directories cannot be made.
     pub async fn go(&self, reports: UdpSocket, tasks: &Tasks) -> Result<(), Failure> {
-        self.files.make().await.map_err(|error| format!("{}: {error}", self.files.hls().display()))?;
         let (stop, presence) = (tasks.stopping(), &self.presence);
         let known = Arc::clone(&self.secrets);
         let is_secret = move |shown: &[u8]| known.is_internal(shown);
         let listening = realtime::listen(reports, presence.clone(), is_secret, stop.clone());
+        self.media.go(self, tasks).await?;
         tasks.keep("playlist requests", listening);
         tasks.keep("streams", Sweeper::new(self.ingest.clone()).run(stop.clone()));
-        let janitor = Janitor::new(self.files.clone(), presence.clone(), self.clock.clone());
-        let recorder = Recorder::new(self.files.clone(), self.store.clone(), self.clock.clone());
-        tasks.keep("media files", janitor.run(recorder, stop.clone()));
-        let joiner =
-            Joiner::new(self.files.clone(), self.store.clone(), self.shelf.clone(), self.clock.clone());
-        tasks.keep("recordings", joiner.run(stop.clone()));
-        tasks.keep("recordings' places", self.shelf.clone().run(stop.clone()));
-        let thumbnails = Thumbnails::new(self.files.clone(), presence.clone());
-        tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         tasks.keep("retention", sweep::run(self.store.clone(), self.clock.clone(), stop.clone()));
+        Ok(())
+    }
+}
+
+impl Media {
+    fn new(settings: &Settings, store: &Store, clock: &Clock) -> Self {
+        let files = Files::new(settings.media_root());
+        let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
+        Self { files, shelf, health: Health::new(clock.clone()), dvr_window: settings.dvr_window }
+    }
+
+    async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
+        let Self { files, shelf, health, dvr_window } = self;
+        let Api { presence, store, clock, .. } = api;
+        let stop = tasks.stopping();
+        files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
+        let janitor =
+            Janitor::new(files.clone(), presence.clone(), health.clone(), clock.clone(), *dvr_window);
+        let recorder = Recorder::new(files.clone(), store.clone(), clock.clone());
+        tasks.keep("media files", janitor.run(recorder, stop.clone()));
+        let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
+        tasks.keep("recordings", joiner.run(stop.clone()));
+        tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
+        let thumbnails = Thumbnails::new(files.clone(), presence.clone());
+        tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::ambient::{Chance, Clock};
 use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
-use crate::media::{PlaybackTokens, Shelf};
+use crate::media::{Health, PlaybackTokens, Shelf};
 use crate::realtime::{Log, Presence};
 use crate::store::{Deed, Store};
 
@@ -35,6 +35,8 @@ pub struct Parts {
     pub guesses: Guesses,
     /// Playback URLs.
     pub playback: PlaybackTokens,
+    /// How well broadcasts arrive.
+    pub health: Health,
     /// Where recordings lie.
     pub shelf: Shelf,
     /// The time.
@@ -45,6 +47,8 @@ pub struct Parts {
     pub public_url: String,
     /// What goes into OBS's "Server".
     pub public_rtmp_url: String,
+    /// How far one can go back in what is on the air.
+    pub dvr_window: Duration,
     /// Who may make an account.
     pub sign_up: SignUp,
     /// How long a session lasts.

@@ -31,6 +31,9 @@ pub(super) struct Playback {
     /// cookie. Hand it to nobody: whoever plays it is you. On a protected channel it stops working within 10 seconds of
     /// what it was given for: the end of your session here, of your invitation, or of the channel's password.
     url: String,
+    /// A longer playlist, absolute, in which one can go back; it opens as long as `url` does. Null for a recording, and
+    /// where one cannot go back.
+    dvr_url: Option<String>,
     /// A picture, absolute: of the last seconds, with a placeholder until there is one; of a recording, its poster. It
     /// opens as long as `url` does.
     thumbnail_url: String,
@@ -85,6 +88,7 @@ impl PlaybackMutation {
                 let at = format!("{site}/recordings/~{token}/{loc}/{}", recording.stream.id);
                 Playback {
                     url: format!("{at}/index.m3u8"),
+                    dvr_url: None,
                     thumbnail_url: format!("{at}/poster.jpg"),
                     preview_url: None,
                     download_url: Some(format!("{at}/video.mp4")),
@@ -93,6 +97,8 @@ impl PlaybackMutation {
             }
             None => Playback {
                 url: format!("{site}/live/~{token}/{loc}/index.m3u8"),
+                dvr_url: (!parts.dvr_window.is_zero())
+                    .then(|| format!("{site}/live/~{token}/{loc}/dvr.m3u8")),
                 thumbnail_url: format!("{site}/stream-thumb/~{token}/{loc}.png"),
                 preview_url: Some(format!("{site}/stream-thumb/~{token}/{loc}.gif")),
                 download_url: None,

@@ -30,8 +30,16 @@ pub(super) const OPENINGS: usize = 8;
 /// How long to wait when the database is away, before an event is answered again.
 const BREATHER: Duration = Duration::from_secs(1);
 /// The fields that depend on who asks. `tests/it/fan_out.rs` holds this to the code.
-const PERSONAL: [&str; 7] =
-    ["ingest", "invitedViewers", "recordings", "recording", "suspension", "me", "auditRecords"];
+const PERSONAL: [&str; 8] = [
+    "ingest",
+    "invitedViewers",
+    "recordings",
+    "recording",
+    "streamHealth",
+    "suspension",
+    "me",
+    "auditRecords",
+];
 
 /// What a subscriber is told.
 pub struct Told {

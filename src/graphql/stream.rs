@@ -202,6 +202,12 @@ impl Stream {
         format!("/live/{}/index.m3u8", self.row.loc)
     }
 
+    /// A longer HLS playlist, in which one can go back as far as the operator allows (5 minutes, unless told otherwise): the
+    /// path `/live/LOC/dvr.m3u8` on this site. Null where one cannot go back. It opens as `playbackUrl` does.
+    async fn dvr_url(&self, ctx: &Context<'_>) -> Option<String> {
+        (!ctx.parts().dvr_window.is_zero()).then(|| format!("/live/{}/dvr.m3u8", self.row.loc))
+    }
+
     /// A picture of the last seconds: the path `/stream-thumb/LOC.png` on this site. A placeholder stands there
     /// until there is one, and always for protected channels.
     async fn thumbnail_url(&self) -> String {

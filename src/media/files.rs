@@ -11,6 +11,9 @@ use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
+use super::catch_up::{self, CatchUp};
+use super::health::Health;
+use super::playlist;
 use super::recorder::{Recorder, Uncollected};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
@@ -19,8 +22,10 @@ use crate::store::{Loc, Recording, StreamId};
 
 /// How often the directories are looked at.
 const ROUND: Duration = Duration::from_secs(1);
-/// How long a segment stays after it was written: far longer than it is listed.
-const SHELF_LIFE: Duration = Duration::from_secs(120);
+/// What nginx lists.
+const LISTED: Duration = Duration::from_secs(30);
+/// How long a segment stays after it is listed no longer, for those who are about to load it.
+const GRACE: Duration = Duration::from_secs(90);
 /// How long one stays that is to be recorded and could not be kept yet, on a disk that is full for instance.
 const LAST_RESORT: Duration = Duration::from_secs(60 * 60);
 /// How long an ended stream's segments stay, for the players that still have some to play.
@@ -95,14 +100,20 @@ pub struct Janitor {
     files: Files,
     presence: Presence,
     clock: Clock,
+    catch_up: CatchUp,
+    health: Health,
+    /// How far one can go back in what is on the air.
+    window: Duration,
     /// Since when each directory was seen to belong to nothing on the air.
     idle: std::collections::HashMap<PathBuf, Duration>,
 }
 
 impl Janitor {
-    /// A janitor of `files`; `presence` knows what is on the air.
-    pub fn new(files: Files, presence: Presence, clock: Clock) -> Self {
-        Self { files, presence, clock, idle: std::collections::HashMap::new() }
+    /// A janitor of `files`, in which one can go back as far as `window`; `presence` knows what is on the air, and
+    /// `health` is told what is sent.
+    pub fn new(files: Files, presence: Presence, health: Health, clock: Clock, window: Duration) -> Self {
+        let (catch_up, idle) = (CatchUp::new(window), std::collections::HashMap::new());
+        Self { files, presence, clock, catch_up, health, window, idle }
     }
 
     /// Works until `stop`; what is recorded is collected by `recorder` before it goes.
@@ -136,11 +147,15 @@ impl Janitor {
                 if !uncollected.is_in(&directory) && self.is_superseded(&directory, loc).await {
                     noted(&directory, fs::remove_dir_all(&directory).await);
                 } else {
-                    noted(&directory, thin_out(&directory, uncollected.is_in(&directory)).await);
+                    noted(&directory, self.follow(&directory, loc).await);
+                    let age = self.window.max(LISTED) + GRACE;
+                    noted(&directory, thin_out(&directory, uncollected.is_in(&directory), age).await);
                 }
                 continue;
             }
-            noted(&directory, end_playlist(&directory.join("index.m3u8")).await);
+            for playlist in ["index.m3u8", catch_up::PLAYLIST] {
+                noted(&directory, end_playlist(&directory.join(playlist)).await);
+            }
             let since = *self.idle.entry(directory.clone()).or_insert(now);
             if now - since >= AFTERGLOW && !uncollected.is_in(&directory) {
                 noted(&directory, fs::remove_dir_all(&directory).await);
@@ -149,6 +164,10 @@ impl Janitor {
             }
         }
         self.idle.retain(|directory, _| seen.contains(directory));
+        self.catch_up.retain(|directory| {
+            stream_of(directory).is_some_and(|(loc, _)| self.presence.is_on_the_air(loc))
+        });
+        self.health.retain(|loc| self.presence.is_on_the_air(loc));
         let mut pictures = fs::read_dir(self.files.thumbnails()).await?;
         while let Some(picture) = pictures.next_entry().await? {
             let picture = picture.path();
@@ -159,6 +178,13 @@ impl Janitor {
             }
         }
         Ok(())
+    }
+
+    /// What follows from the segments that nginx has written since the last round.
+    async fn follow(&mut self, directory: &Path, loc: Loc) -> std::io::Result<()> {
+        let playlist = playlist::read(directory).await?;
+        self.catch_up.write(directory, &playlist).await?;
+        self.health.follow(loc, directory, &playlist).await
     }
 
     /// Whether a directory is left from a stream before the present one, which lies in the channel's other
@@ -175,7 +201,7 @@ impl Janitor {
 }
 
 /// Removes the segments that nobody plays any more. One that is to be recorded waits until it has its second name.
-async fn thin_out(directory: &Path, is_recorded: bool) -> std::io::Result<()> {
+async fn thin_out(directory: &Path, is_recorded: bool, oldest: Duration) -> std::io::Result<()> {
     let mut files = fs::read_dir(directory).await?;
     while let Some(file) = files.next_entry().await? {
         let path = file.path();
@@ -185,7 +211,7 @@ async fn thin_out(directory: &Path, is_recorded: bool) -> std::io::Result<()> {
         let Ok(about) = file.metadata().await else { continue };
         let age = about.modified()?.elapsed().unwrap_or_default();
         let is_kept = !is_recorded || about.nlink() > 1;
-        if age > SHELF_LIFE && (is_kept || age > LAST_RESORT) {
+        if age > oldest && (is_kept || age > oldest + LAST_RESORT) {
             noted(&path, fs::remove_file(&path).await);
         }
     }
@@ -237,6 +263,8 @@ mod tests {
     use super::*;
     use crate::store::{Airing, ChannelId, Counts, StreamId};
 
+    const WINDOW: Duration = Duration::from_secs(300);
+
     fn airing(loc: Loc) -> Airing {
         Airing { stream: StreamId(Uuid::nil()), channel: ChannelId(Uuid::nil()), loc, protected: false }
     }
@@ -257,7 +285,8 @@ mod tests {
         }
         let playlist =
             async |loc| fs::read_to_string(files.hls_of(loc, false).join("index.m3u8")).await.unwrap();
-        let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
+        let mut janitor =
+            Janitor::new(files.clone(), presence, Health::new(clock.clone()), clock.clone(), WINDOW);
         janitor.work(&Uncollected::none()).await.unwrap();
         janitor.work(&Uncollected::none()).await.unwrap();
         assert_eq!(playlist(ended).await, "#EXTM3U\n#EXT-X-ENDLIST\n");
@@ -281,7 +310,8 @@ mod tests {
         fs::write(files.hls_of(stuck, false), "no directory").await.unwrap();
         fs::create_dir_all(files.hls_of(ended, false)).await.unwrap();
         let picture = files.thumbnails().join(format!("{ended}.png"));
-        let mut janitor = Janitor::new(files.clone(), presence, clock.clone());
+        let mut janitor =
+            Janitor::new(files.clone(), presence, Health::new(clock.clone()), clock.clone(), WINDOW);
         janitor.work(&Uncollected::none()).await.unwrap();
         clock.advance(AFTERGLOW);
         fs::write(&picture, "").await.unwrap();
@@ -306,7 +336,7 @@ mod tests {
         };
         let picture = files.thumbnails().join(format!("{loc}.png"));
         fs::write(&picture, "").await.unwrap();
-        let mut janitor = Janitor::new(files.clone(), presence, clock);
+        let mut janitor = Janitor::new(files.clone(), presence, Health::new(clock.clone()), clock, WINDOW);
         write(false, 1);
         janitor.work(&Uncollected::none()).await.unwrap();
         assert!(files.hls_of(loc, false).exists() && picture.exists());

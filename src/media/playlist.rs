@@ -1,5 +1,8 @@
 //! nginx's playlists, as far as we read them: which segments, how long each is, and where the picture breaks off.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 /// A segment that a playlist lists.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
@@ -21,6 +24,30 @@ impl Segment {
 /// When the segment in that file was begun; None for a file that is no segment.
 pub(super) fn begun(name: &str) -> Option<i64> {
     name.strip_suffix(".ts")?.parse().ok()
+}
+
+/// A playlist of nginx's as it was at a moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Playlist {
+    /// The number of the first segment that is listed.
+    pub(super) sequence: i64,
+    /// The segments, in order.
+    pub(super) segments: Vec<Segment>,
+}
+
+/// The playlist of the stream in that directory; an empty one while there is none.
+pub(super) async fn read(directory: &Path) -> std::io::Result<Playlist> {
+    match tokio::fs::read_to_string(directory.join("index.m3u8")).await {
+        Ok(text) => Ok(Playlist { sequence: sequence(&text), segments: segments(&text) }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Playlist::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the first segment that is listed.
+pub(super) fn sequence(playlist: &str) -> i64 {
+    let said = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    said.and_then(|number| number.trim().parse().ok()).unwrap_or_default()
 }
 
 /// The segments that are listed, in order. What is no segment's name is left out.

@@ -119,11 +119,7 @@ async fn keep(
     until: Option<DateTime<Utc>>,
     is_last: bool,
 ) -> IoResult<()> {
-    let listed = match fs::read_to_string(from.join("index.m3u8")).await {
-        Ok(text) => playlist::segments(&text),
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    let listed = playlist::read(from).await?.segments;
     let kept = names(parts).await?;
     // Behind the last that was kept, however the clock was set since.
     let seen = listed.iter().rposition(|segment| kept.contains(&segment.name)).map(|last| last + 1);

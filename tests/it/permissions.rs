@@ -138,6 +138,12 @@ impl Cast {
                 let document = "subscription ($after: String) { streamEvents(after: $after) { * } }";
                 (all(document, "StreamEvent"), json!({"after": after}), "/none")
             }
+            "streamHealth, asked for" | "streamHealth, followed" => {
+                let loc = self.channel(json!({}), true).await["loc"].clone();
+                let kind = if action.ends_with("followed") { "subscription" } else { "query" };
+                let document = format!("{kind} ($loc: UUID!) {{ streamHealth(loc: $loc) {{ * }} }}");
+                (all(&document, "StreamHealth"), json!({"loc": loc}), "/streamHealth")
+            }
             "viewerCountChanged" => {
                 let loc = self.channel(json!({}), true).await["loc"].clone();
                 let document = "subscription ($locs: [UUID!]!) { viewerCountChanged(locs: $locs) { * } }";

@@ -38,6 +38,16 @@ async fn a_broadcast_outlives_an_api_that_is_killed_and_started_again() {
     }
     assert!(publisher.goes_on(), "the publisher was not dropped");
     playlist.grows(&site.client, seconds(5)).await.plays(&site.client).await;
+    // One can go back to what nobody but nginx saw.
+    let longer = site.url(&format!("/live/{}/dvr.m3u8", kept.loc));
+    let longer = until("one can go back to its beginning", seconds(5), async || {
+        let longer = Playlist::get(&site.client, &longer).await?;
+        (longer.segments().len() >= 8).then_some(longer)
+    })
+    .await;
+    longer.plays(&site.client).await;
+    let listed = Playlist::of(&site.client, &url, 2).await.segments();
+    assert_eq!(longer.segments()[..3], listed[..3], "all of it is less than nginx lists");
     let stream = streamer.stream(&kept.loc).await;
     assert_eq!((&stream["uuid"], &stream["state"]), (&started["stream"]["uuid"], &json!("LIVE")));
 

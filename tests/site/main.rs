@@ -12,6 +12,7 @@ mod crashes;
 mod demo;
 mod faults;
 mod headers;
+mod health;
 mod journey;
 mod protected;
 mod recording;

@@ -1,0 +1,208 @@
+//! The longer playlist beside the live one: whoever comes late, or was away, goes back as far as the window. nginx lists
+//! half a minute, which is all that those at the live edge need to load again each second.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
+use std::io::Result;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs;
+
+use super::playlist::{self, Playlist, Segment};
+
+/// The name of the longer playlist, beside nginx's.
+pub(super) const PLAYLIST: &str = "dvr.m3u8";
+/// How long a segment of which nginx says nothing any more is taken for, when the next was not begun right behind it.
+const USUAL: f64 = 1.0;
+
+/// What is listed of each stream on the air.
+pub(super) struct CatchUp {
+    window: Duration,
+    histories: HashMap<PathBuf, History>,
+}
+
+/// Segments one behind the other, and the number of the first: nginx numbers them, and so players know them again.
+#[derive(Default)]
+struct History {
+    first: i64,
+    segments: VecDeque<Segment>,
+}
+
+impl CatchUp {
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, histories: HashMap::new() }
+    }
+
+    /// Writes the longer playlist of the stream in `directory` anew if nginx's has grown.
+    pub(super) async fn write(&mut self, directory: &Path, playlist: &Playlist) -> Result<()> {
+        let Playlist { sequence, segments: ref listed } = *playlist;
+        if self.window.is_zero() || listed.is_empty() {
+            return Ok(());
+        }
+        let history = self.histories.entry(directory.to_owned()).or_default();
+        let before = history.next();
+        if history.segments.is_empty() || before < sequence {
+            // We were away: what nginx lists no longer still lies there.
+            *history = History::of_files(directory, sequence, listed).await?;
+        }
+        history.follow(sequence, listed);
+        if history.next() == before {
+            return Ok(());
+        }
+        history.forget(self.window.as_secs_f64());
+        let aside = directory.join("dvr.m3u8.new");
+        fs::write(&aside, history.text()).await?;
+        fs::rename(aside, directory.join(PLAYLIST)).await
+    }
+
+    /// Forgets all streams but those in these directories.
+    pub(super) fn retain(&mut self, is_on_the_air: impl Fn(&Path) -> bool) {
+        self.histories.retain(|directory, _| is_on_the_air(directory));
+    }
+}
+
+impl History {
+    /// The number of the segment that comes next.
+    fn next(&self) -> i64 {
+        self.first + self.segments.len() as i64
+    }
+
+    /// What lies in a directory that is older than what is listed, which begins with that number.
+    async fn of_files(directory: &Path, sequence: i64, listed: &[Segment]) -> Result<Self> {
+        let Some(end) = listed.first().and_then(Segment::begun) else {
+            return Ok(Self { first: sequence, segments: VecDeque::new() });
+        };
+        let mut begun = Vec::new();
+        let mut files = fs::read_dir(directory).await?;
+        while let Some(file) = files.next_entry().await? {
+            begun.extend(file.file_name().to_str().and_then(playlist::begun).filter(|begun| *begun < end));
+        }
+        begun.sort_unstable();
+        let mut segments = VecDeque::new();
+        for (place, at) in begun.iter().enumerate() {
+            let next = begun.get(place + 1).copied().unwrap_or(end);
+            let lasted = (next - at) as f64 / 1000.0;
+            // What was begun so much later does not go on where this one ended.
+            let seconds = if lasted < 15.0 { lasted } else { USUAL };
+            let breaks = place.checked_sub(1).is_some_and(|last| at - begun[last] >= 15_000);
+            segments.push_back(Segment { name: format!("{at}.ts"), seconds, breaks });
+        }
+        Ok(Self { first: sequence - segments.len() as i64, segments })
+    }
+
+    /// Takes in what is listed from that number on.
+    fn follow(&mut self, sequence: i64, listed: &[Segment]) {
+        if self.segments.is_empty() {
+            self.first = sequence;
+        }
+        let known = usize::try_from(self.next() - sequence).unwrap_or_default();
+        self.segments.extend(listed.iter().skip(known).cloned());
+    }
+
+    /// Lets go of what is older than the window.
+    fn forget(&mut self, window: f64) {
+        let mut total: f64 = self.segments.iter().map(|segment| segment.seconds).sum();
+        while total > window && self.segments.len() > 1 {
+            total -= self.segments.pop_front().map_or(0.0, |segment| segment.seconds);
+            self.first += 1;
+        }
+    }
+
+    fn text(&self) -> String {
+        let longest = self.segments.iter().map(|segment| segment.seconds).fold(1.0, f64::max).ceil();
+        let first = self.first;
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{longest}\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+        );
+        for Segment { name, seconds, breaks } in &self.segments {
+            let breaks = if *breaks { "#EXT-X-DISCONTINUITY\n" } else { "" };
+            let _ = write!(text, "{breaks}#EXTINF:{seconds:.3},\n{name}\n");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Stage {
+        dir: tempfile::TempDir,
+        written: Vec<i64>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().unwrap(), written: Vec::new() }
+        }
+
+        /// nginx writes a segment of a second, and lists the last three.
+        fn write(&mut self, begun: i64) {
+            std::fs::write(self.dir.path().join(format!("{begun}.ts")), "").unwrap();
+            self.written.push(begun);
+            let first = self.written.len().saturating_sub(3);
+            let mut text = format!("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+            for begun in &self.written[first..] {
+                text.push_str(&format!("#EXTINF:1.000,\n{begun}.ts\n"));
+            }
+            std::fs::write(self.dir.path().join("index.m3u8"), text).unwrap();
+        }
+
+        async fn look(&self, catch_up: &mut CatchUp) {
+            let playlist = playlist::read(self.dir.path()).await.unwrap();
+            catch_up.write(self.dir.path(), &playlist).await.unwrap();
+        }
+
+        /// The number of the first that can be gone back to, and all of them.
+        fn listed(&self) -> (i64, Vec<i64>) {
+            let text = std::fs::read_to_string(self.dir.path().join(PLAYLIST)).unwrap();
+            let segments = playlist::segments(&text);
+            (playlist::sequence(&text), segments.iter().filter_map(Segment::begun).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn one_goes_back_as_far_as_the_window_and_no_farther() {
+        let mut stage = Stage::new();
+        let mut catch_up = CatchUp::new(Duration::from_secs(5));
+        stage.look(&mut catch_up).await;
+        assert!(!stage.dir.path().join(PLAYLIST).exists(), "nothing was sent yet");
+        for begun in 1..=4 {
+            stage.write(begun * 1000);
+            stage.look(&mut catch_up).await;
+        }
+        assert_eq!(stage.listed(), (0, vec![1000, 2000, 3000, 4000]));
+        for begun in 5..=8 {
+            stage.write(begun * 1000);
+        }
+        stage.look(&mut catch_up).await;
+        assert_eq!(
+            stage.listed(),
+            (3, vec![4000, 5000, 6000, 7000, 8000]),
+            "the one that was missed as well"
+        );
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_it_goes_on_with_the_same_numbers() {
+        let mut stage = Stage::new();
+        let mut catch_up = CatchUp::new(Duration::from_secs(60));
+        for begun in 1..=5 {
+            stage.write(begun * 1000);
+            stage.look(&mut catch_up).await;
+        }
+        let before = stage.listed();
+        stage.write(6000);
+        stage.look(&mut CatchUp::new(Duration::from_secs(60))).await;
+        assert_eq!(stage.listed(), (before.0, [before.1, vec![6000]].concat()));
+    }
+
+    #[tokio::test]
+    async fn without_a_window_there_is_none() {
+        let mut stage = Stage::new();
+        stage.write(1000);
+        stage.look(&mut CatchUp::new(Duration::ZERO)).await;
+        assert!(!stage.dir.path().join(PLAYLIST).exists());
+    }
+}
