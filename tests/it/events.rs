@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tally::realtime::{Filter, Log};
-use tally::store::{Role, StreamChange, StreamId};
+use tally::store::{Loc, Role, StreamChange, StreamId};
 
 use crate::nginx::{Publisher, Stage, eventually};
 use crate::site::{Site, close_all_connections};
@@ -299,12 +299,20 @@ async fn a_cursor_that_cannot_be_continued_from_is_refused_and_never_answered_wi
     }
     // Seven days on, the cursor from before the first events is too old; that of the last one is not.
     live_through(&stage).await;
+    // No process is so far behind that what it has to pass on is forgotten meanwhile; nor is this one, once it has passed
+    // on what comes behind.
+    let behind = stage.owner.channel("Behind", json!({})).await;
+    let key = behind["key"].as_str().unwrap().to_owned();
+    assert_eq!(Publisher { key, connection: 9 }.publish(&stage.site).await.0, 302);
+    let loc = Loc(behind["loc"].as_str().unwrap().parse().unwrap());
+    eventually("all is passed on", async || stage.site.presence.is_on_the_air(loc)).await;
+    let life = [&LIFE[..], &["StreamStarted"]].concat();
     socket.start("all", EVENTS, json!({"after": end})).await;
-    let last = socket.collect("all", 5).await.remove(4)["cursor"].clone();
+    let last = socket.collect("all", 6).await.remove(5)["cursor"].clone();
     stage.site.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
     tally::command::sweep::forget(&stage.site.store, &stage.site.clock).await.unwrap();
     socket.start("young", EVENTS, json!({"after": end})).await;
-    assert_eq!(kinds(&socket.collect("young", 5).await), LIFE, "kept for seven days");
+    assert_eq!(kinds(&socket.collect("young", 6).await), life, "kept for seven days");
     stage.site.clock.advance(Duration::from_millis(1));
     tally::command::sweep::forget(&stage.site.store, &stage.site.clock).await.unwrap();
     // Equal subscriptions that still run hold everything since the cursor, and would share it: this one differs.
