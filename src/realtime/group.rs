@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use uuid::Uuid;
 
 /// How many members are written to before others have their turn.
-const TURN: usize = 64;
+const TURN: usize = 16;
 /// How much of its past a group keeps for those who ask for all of it; beyond, nobody joins any more.
 const LONGEST_PAST: usize = 16 * 1024;
 
