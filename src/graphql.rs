@@ -94,6 +94,7 @@ struct Subscription(
     event::EventSubscription,
     viewer_count::ViewerCountSubscription,
     health::HealthSubscription,
+    recording::RecordingSubscription,
     #[cfg(feature = "bench")] bench::BenchSubscription,
 );
 

@@ -149,7 +149,7 @@ impl Media {
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
         let janitor =
             Janitor::new(files.clone(), presence.clone(), health.clone(), clock.clone(), *dvr_window);
-        let recorder = Recorder::new(files.clone(), store.clone(), clock.clone());
+        let recorder = Recorder::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("media files", janitor.run(recorder, stop.clone()));
         let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("recordings", joiner.run(stop.clone()));

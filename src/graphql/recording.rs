@@ -1,16 +1,19 @@
 //! Recordings: broadcasts to be watched later.
 
-use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
+use futures_util::stream::{self, Stream as Changes, StreamExt};
 use tokio::sync::OnceCell;
+use tokio::sync::broadcast::error::RecvError;
+use uuid::Uuid;
 
 use super::channel::Channel;
-use super::context::Ask;
+use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
-use super::input;
 use super::load::found;
 use super::page::{PageArguments, PageInfo, lay_out, same_order};
-use super::scalar::{ByteCount, DateTime, NodeId, int, recording_id};
+use super::scalar::{ByteCount, DateTime, NodeId, UuidScalar, int, recording_id};
 use super::stream::Stream;
+use super::{input, source};
 use crate::auth::{Action, Admission, Viewer};
 use crate::store::{self, ChannelId, Loc, Page, Place, RecordingChange, RecordingState as State, StreamId};
 
@@ -274,6 +277,62 @@ pub(super) async fn played(
     Ok(recording)
 }
 
+/// Subscriptions to recordings.
+#[derive(Default)]
+pub(super) struct RecordingSubscription;
+
+#[Subscription]
+impl RecordingSubscription {
+    /// The recordings of a channel as they change: its state, its name, whether it is published. For the owner and admins
+    /// first those that are in work, then all that change; for others those that can be played. Of one that is deleted
+    /// nothing is told.
+    async fn recording_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The channel's address. `NOT_FOUND` when there is none.")] loc: UuidScalar,
+    ) -> Result<impl Changes<Item = Recording> + use<>> {
+        let changes = changes(ctx.parts(), ctx.viewer().clone(), loc.into());
+        let changed = source::follow(ctx, changes).await?;
+        Ok(changed.map(Recording))
+    }
+}
+
+/// The recordings of the channel at `loc` that are there for `viewer`, as they change.
+async fn changes(
+    parts: &Parts,
+    viewer: Viewer,
+    loc: Loc,
+) -> Result<impl Changes<Item = (Option<Uuid>, store::Recording)> + use<>> {
+    // First listen, then look.
+    let changes = parts.shelf.watch();
+    let channel = parts.store.channel_by_loc(loc).await?.ok_or(ApiError::NotFound { what: "channel" })?;
+    let mut present = parts.store.recordings_in_work().await?;
+    present.retain(|it| it.row.channel_id == channel.id && is_shown(&viewer, it, &channel));
+    let told = |recording: store::Recording| (Some(recording.stream.id.0), recording);
+    let store = parts.store.clone();
+    let later = stream::unfold(
+        (changes, store, viewer, channel),
+        move |(mut changes, store, viewer, channel)| async move {
+            loop {
+                let id = match changes.recv().await {
+                    Ok((there, id)) if there == loc => id,
+                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return None,
+                };
+                let found = store.recordings(&[id]).await;
+                let found =
+                    found.inspect_err(|error| tracing::warn!(%error, "a recording cannot be told of"));
+                let shown =
+                    found.ok().and_then(|mut found| found.pop()).filter(|it| is_shown(&viewer, it, &channel));
+                if let Some(recording) = shown {
+                    return Some((told(recording), (changes, store, viewer, channel)));
+                }
+            }
+        },
+    );
+    Ok(stream::iter(present.into_iter().map(told)).chain(later))
+}
+
 /// Changes to recordings.
 #[derive(Default)]
 pub(super) struct RecordingMutation;
@@ -297,6 +356,7 @@ impl RecordingMutation {
         if name.is_some() || published.is_some() {
             parts.store.update_recording(recording.stream.id, &RecordingChange { name, published }).await?;
             parts.shelf.settle(recording.stream.loc).await?;
+            parts.shelf.tell(recording.stream.loc, recording.stream.id);
         }
         let recording = parts.store.recordings(&[recording.stream.id]).await?.pop().ok_or(NO_RECORDING)?;
         Ok(UpdateRecordingPayload { recording: Recording(recording) })

@@ -30,11 +30,12 @@ pub(super) const OPENINGS: usize = 8;
 /// How long to wait when the database is away, before an event is answered again.
 const BREATHER: Duration = Duration::from_secs(1);
 /// The fields that depend on who asks. `tests/it/fan_out.rs` holds this to the code.
-const PERSONAL: [&str; 8] = [
+const PERSONAL: [&str; 9] = [
     "ingest",
     "invitedViewers",
     "recordings",
     "recording",
+    "recordingChanged",
     "streamHealth",
     "suspension",
     "me",

@@ -120,7 +120,7 @@ impl Janitor {
     ///
     /// # Errors
     /// Never: what fails is logged and tried again.
-    pub async fn run(mut self, recorder: Recorder, stop: CancellationToken) -> Result<(), Failure> {
+    pub async fn run(mut self, mut recorder: Recorder, stop: CancellationToken) -> Result<(), Failure> {
         let mut pace = Pace::new(ROUND, stop);
         while pace.beat().await {
             let uncollected = recorder.collect().await;

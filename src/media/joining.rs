@@ -100,9 +100,10 @@ impl Joiner {
                     if let Err(error) = self.shelf.settle(recording.stream.loc).await {
                         tracing::warn!(stream = %id, %error, "a recording is not where it belongs");
                     }
+                    self.shelf.tell(recording.stream.loc, id);
                 }
                 Err(Unmade::Store(error)) => return Err(error),
-                Err(Unmade::Never(why)) => self.store.fail_recording(id, why).await?,
+                Err(Unmade::Never(why)) => self.fail(recording, why).await?,
                 Err(Unmade::Disk(error)) if tries + 1 < TRIES || error.kind() == ErrorKind::StorageFull => {
                     tracing::warn!(stream = %id, %error, "a recording cannot be processed yet");
                     self.failed.insert(id, (tries + 1, now + AGAIN));
@@ -110,10 +111,16 @@ impl Joiner {
                 Err(Unmade::Disk(error)) => {
                     tracing::error!(stream = %id, %error, "a recording cannot be processed");
                     self.failed.remove(&id);
-                    self.store.fail_recording(id, "what was recorded could not be made into a video").await?;
+                    self.fail(recording, "what was recorded could not be made into a video").await?;
                 }
             }
         }
+        Ok(())
+    }
+
+    async fn fail(&self, recording: &Recording, why: &str) -> Result<(), StoreError> {
+        self.store.fail_recording(recording.stream.id, why).await?;
+        self.shelf.tell(recording.stream.loc, recording.stream.id);
         Ok(())
     }
 

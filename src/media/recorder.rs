@@ -15,8 +15,9 @@ use tokio::io::AsyncWriteExt;
 
 use super::files::Files;
 use super::playlist::{self, Segment};
+use super::shelf::Shelf;
 use crate::ambient::Clock;
-use crate::store::{Recording, RecordingState, Store, StoreError};
+use crate::store::{Recording, RecordingState, Store, StoreError, StreamId};
 
 /// How long after the end of a stream its last segment is waited for: nginx may still be closing it.
 const LAST_SEGMENT: TimeDelta = TimeDelta::seconds(5);
@@ -27,7 +28,10 @@ pub(super) const LIST: &str = "list";
 pub struct Recorder {
     files: Files,
     store: Store,
+    shelf: Shelf,
     clock: Clock,
+    /// What was recorded when it was last looked.
+    known: HashSet<StreamId>,
 }
 
 /// The directories of streams whose segments have not all been kept.
@@ -48,13 +52,13 @@ impl Uncollected {
 
 impl Recorder {
     /// A recorder into `files`.
-    pub fn new(files: Files, store: Store, clock: Clock) -> Self {
-        Self { files, store, clock }
+    pub fn new(files: Files, store: Store, shelf: Shelf, clock: Clock) -> Self {
+        Self { files, store, shelf, clock, known: HashSet::new() }
     }
 
     /// One round: keeps whatever nginx has finished since the last one. A recording whose stream is over is complete then.
     /// What cannot be kept, on a disk that is full for instance, is tried again.
-    pub async fn collect(&self) -> Uncollected {
+    pub async fn collect(&mut self) -> Uncollected {
         let recordings = match self.store.recordings_in_work().await {
             Ok(recordings) => recordings,
             Err(error) => {
@@ -62,6 +66,11 @@ impl Recorder {
                 return Uncollected(None);
             }
         };
+        let known: HashSet<StreamId> = recordings.iter().map(|recording| recording.stream.id).collect();
+        for recording in recordings.iter().filter(|it| !self.known.contains(&it.stream.id)) {
+            self.shelf.tell(recording.stream.loc, recording.stream.id);
+        }
+        self.known = known;
         let mut uncollected = HashSet::new();
         for recording in recordings.iter().filter(|it| it.row.state == RecordingState::Recording) {
             match self.follow(recording).await {
@@ -95,6 +104,7 @@ impl Recorder {
         keep(&from, &self.files.parts_of(recording), recording.stream.started_at, until, is_last).await?;
         if is_last {
             self.store.process_recording(recording.stream.id).await?;
+            self.shelf.tell(recording.stream.loc, recording.stream.id);
         }
         Ok(is_last)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::fs;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
@@ -15,6 +16,8 @@ use crate::lifecycle::{Failure, Pace};
 use crate::store::{Loc, Retention, Store, StoreError, StreamId};
 
 const ROUND: Duration = Duration::from_secs(60);
+/// How many changes a slow reader may be behind before it misses some.
+const UNREAD: usize = 1024;
 
 /// What is kept of recordings; what is `None` is kept for ever.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +37,7 @@ pub struct Shelf {
     store: Store,
     clock: Clock,
     keep: Keep,
+    changes: broadcast::Sender<(Loc, StreamId)>,
 }
 
 /// Recordings could not be put where they belong.
@@ -50,7 +54,18 @@ pub enum Unsettled {
 impl Shelf {
     /// The shelf in `files`.
     pub fn new(files: Files, store: Store, clock: Clock, keep: Keep) -> Self {
-        Self { files, store, clock, keep }
+        Self { files, store, clock, keep, changes: broadcast::Sender::new(UNREAD) }
+    }
+
+    /// Tells whoever watches that a recording of the channel at `loc` has changed.
+    pub fn tell(&self, loc: Loc, recording: StreamId) {
+        // Nobody listening is no failure.
+        let _ = self.changes.send((loc, recording));
+    }
+
+    /// Hears of each recording that changes.
+    pub fn watch(&self) -> broadcast::Receiver<(Loc, StreamId)> {
+        self.changes.subscribe()
     }
 
     /// Tidies, every minute until `stop`.

@@ -81,6 +81,18 @@ impl Cast {
         json!(channel["stream"].as_str().unwrap().replace("st_", "re_"))
     }
 
+    /// Renames a recording again and again, as long as this test lasts.
+    fn keep_changing(&self, recording: String) {
+        let owner = self.owner().clone();
+        self.site.lifecycle.tasks().pass("changes", async move {
+            let update = "mutation ($input: UpdateRecordingInput!) { updateRecording(input: $input) { recording { id } } }";
+            for number in 0..1000 {
+                owner.ask(update, json!({"input": {"id": recording, "name": format!("No. {number}")}})).await;
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
+    }
+
     async fn topic(&self, slug: &str) -> Value {
         let create = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { id } } }";
         let made = self.admin().data(create, json!({"input": {"slug": slug, "name": slug}})).await;
@@ -137,6 +149,15 @@ impl Cast {
                 self.channel(json!({}), true).await;
                 let document = "subscription ($after: String) { streamEvents(after: $after) { * } }";
                 (all(document, "StreamEvent"), json!({"after": after}), "/none")
+            }
+            "recordingChanged" => {
+                let channel = self.channel(json!({"record": true}), true).await;
+                self.make_ready().await;
+                // What is told of is what changes: so it does, until somebody hears of it.
+                let recording = channel["stream"].as_str().unwrap().replace("st_", "re_");
+                self.keep_changing(recording);
+                let document = "subscription ($loc: UUID!) { recordingChanged(loc: $loc) { * } }";
+                (all(document, "Recording"), json!({"loc": channel["loc"]}), "/none")
             }
             "streamHealth, asked for" | "streamHealth, followed" => {
                 let loc = self.channel(json!({}), true).await["loc"].clone();

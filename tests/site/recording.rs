@@ -136,11 +136,17 @@ async fn a_recording_opens_to_whoever_may_watch_it_and_to_nobody_else() {
     let (guest, anybody) = (Actor::sign_up(&site, "guest").await, Actor::anonymous(&site));
     let channel = recorded(&owner, "Talk").await;
     let loc = channel.loc.as_str();
+    let document = "subscription ($loc: UUID!) { recordingChanged(loc: $loc) { state } }";
+    let mut told = owner.subscribe(document, json!({"loc": loc})).await;
     let publisher = Broadcast::begin(&site, &channel.key);
     until("some of it is kept", seconds(20), async || (parts(&site, loc) >= 3).then_some(())).await;
     assert_eq!(recordings(&anybody, loc).await, Vec::<Value>::new(), "it is still made");
     assert_eq!(recordings(&owner, loc).await[0]["state"], "RECORDING");
+    assert_eq!(told.next(seconds(5)).await, json!({"state": "RECORDING"}));
     publisher.end().await;
+    for state in ["PROCESSING", "READY"] {
+        assert_eq!(told.next(seconds(20)).await, json!({"state": state}));
+    }
     let recording = ready(&owner, loc).await;
     let file = path(&recording, "downloadUrl");
     let status = async |path: &str| raw_status(&site.url(""), path).await;
