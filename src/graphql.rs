@@ -57,8 +57,9 @@ pub use source::{Asked, Sharing, Told};
 
 /// Deeper than anything sensible; graphql-js' introspection is 15 deep and must pass.
 const DEEPEST: usize = 20;
-/// What a document may cost: a full page of channels with a page of streams of each costs about half.
-const DEAREST: usize = 20_000;
+/// What a document may cost: the dearest of these take less than 20 ms of processor, PostgreSQL's included. A full page of
+/// channels with everything that is around each costs a sixth.
+const DEAREST: usize = 10_000;
 
 /// The root of all queries.
 #[derive(MergedObject, Default)]

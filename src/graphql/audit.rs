@@ -146,7 +146,7 @@ impl AuditRecordConnection {
         Ok(self.read(ctx).await?.1.clone())
     }
 
-    /// How many records the whole list holds. It is counted when asked for, so ask only when you show it.
+    /// How many records the whole list holds, up to 10,000. It is counted when asked for, so ask only when you show it.
     #[graphql(complexity = 50)]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(int(ctx.parts().store.count_audit(&self.filter).await?))

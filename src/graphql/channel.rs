@@ -310,7 +310,8 @@ impl ChannelConnection {
         Ok(self.read(ctx).await?.1.clone())
     }
 
-    /// How many channels the whole list holds. It is counted when asked for, so ask only when you show it.
+    /// How many channels the whole list holds, up to 10,000; with `search` up to 500. The greatest figure stands for that
+    /// many or more. It is counted when asked for, so ask only when you show it.
     #[graphql(complexity = 50)]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(int(ctx.parts().store.count_channels(&self.filter).await?))

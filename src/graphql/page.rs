@@ -54,7 +54,8 @@ impl PageArguments {
 
 /// What a page costs, for the limit on complexity: as many of its inside as it may hold.
 pub(super) fn cost(first: Option<i32>, last: Option<i32>, inside: usize) -> usize {
-    let asked = first.or(last).unwrap_or(DEFAULT).clamp(1, MOST);
+    // A page of one is charged as a usual one: what is asked of a list as a whole, its count, costs as much for either.
+    let asked = first.or(last).unwrap_or(DEFAULT).clamp(DEFAULT, MOST);
     1 + usize::try_from(asked).unwrap_or(1) * inside
 }
 

@@ -206,7 +206,7 @@ impl RecordingConnection {
         Ok(self.read(ctx).await?.1.clone())
     }
 
-    /// How many recordings the whole list holds. They are counted when asked for, so ask only when you show it.
+    /// How many recordings the whole list holds, up to 10,000. They are counted when asked for, so ask only when you show it.
     #[graphql(complexity = 50)]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         Ok(int(ctx.parts().store.count_recordings(self.channel, self.everything).await?))

@@ -102,7 +102,7 @@ impl StreamConnection {
         Ok(self.read(ctx).await?.1.clone())
     }
 
-    /// How many broadcasts the whole list holds. It is counted when asked for, so ask only when you show it.
+    /// How many broadcasts the whole list holds, up to 10,000. It is counted when asked for, so ask only when you show it.
     #[graphql(complexity = 50)]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let store = &ctx.parts().store;

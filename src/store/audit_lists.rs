@@ -8,7 +8,7 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::page::Columns;
+use super::page::{Columns, Count};
 use super::schema::{audit_records, users};
 use super::{AuditKind, ChannelId, Page, Place, Result, Slice, Store, UserId};
 
@@ -95,6 +95,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_audit(&self, filter: &AuditFilter) -> Result<i64> {
-        Ok(filter.list().count().get_result(&mut self.connection().await?).await?)
+        let counted = Count(filter.list().select(audit_records::id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
     }
 }

@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::channels::Channel;
 use super::joined::Joined;
-use super::page::{Beyond, Columns, OrderBy};
+use super::page::{Beyond, Columns, Count, OrderBy};
 use super::schema::{channels, topics, users};
 use super::{ChannelId, Page, Place, Result, Slice, Store, Stream, Topic, TopicId, User, UserId};
 
@@ -169,22 +169,26 @@ impl Store {
         Ok(page.slice(rows))
     }
 
-    /// How many channels a list holds in all.
+    /// How many channels a list holds: up to 10,000, or up to 500 when words are searched.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn count_channels(&self, filter: &ChannelFilter) -> Result<i64> {
         let mut connection = self.connection().await?;
-        match Narrow::read(&mut connection, filter).await? {
-            Some(narrow) => {
-                let mut query = narrow.query();
-                for word in narrow.words {
-                    query = query.filter(Indexed(word));
-                }
-                Ok(query.count().get_result(&mut connection).await?)
-            }
-            None => Ok(0),
+        let Some(narrow) = Narrow::read(&mut connection, filter).await? else { return Ok(0) };
+        let mut query = narrow.query();
+        if !narrow.words.is_empty() {
+            query = match narrow.few(&mut connection).await? {
+                Some(few) => query.filter(channels::id.eq_any(few)),
+                None if narrow.is_search_alone() => return Ok(FEW as i64),
+                None => query.limit(FEW as i64),
+            };
         }
+        let counted = match narrow.words {
+            [] => Count(query.select(channels::id)).get_result(&mut connection).await?,
+            _ => query.select(channels::id).load::<ChannelId>(&mut connection).await?.len() as i64,
+        };
+        Ok(counted)
     }
 }
 
@@ -255,6 +259,11 @@ impl<'a> Narrow<'a> {
         Ok((found.len() <= FEW).then(|| found.into_iter().map(|found| found.channel_id).collect()))
     }
 
+    /// Whether nothing but words narrows the list.
+    fn is_search_alone(&self) -> bool {
+        self.topic.is_none() && self.owner.is_none() && self.live.is_none()
+    }
+
     fn query(&self) -> Listed<'a> {
         channels::table.filter(*self).into_boxed()
     }
@@ -278,10 +287,6 @@ struct OnTheAir<'a> {
     order: OrderBy,
     limit: i64,
 }
-
-/// A channel holds all runs of characters of this word, so says the index: for going through all that do.
-#[derive(Debug)]
-struct Indexed<'a>(&'a str);
 
 #[derive(QueryableByName)]
 struct Found {
@@ -310,7 +315,6 @@ macro_rules! condition {
 
 condition!(Narrow<'_>);
 condition!(OnTheAir<'_>);
-condition!(Indexed<'_>);
 
 impl QueryFragment<Pg> for Narrow<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -362,17 +366,6 @@ impl QueryFragment<Pg> for OnTheAir<'_> {
         out.push_sql(" LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
         out.push_sql("))");
-        Ok(())
-    }
-}
-
-impl QueryFragment<Pg> for Indexed<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "channels.id IN (SELECT channel_id FROM channel_search WHERE grams @> search_query(search_fold(",
-        );
-        out.push_bind_param::<Text, _>(self.0)?;
-        out.push_sql(")))");
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::page::Columns;
+use super::page::{Columns, Count};
 use super::schema::{channels, invitations, users};
 use super::{ChannelId, Page, Place, Result, Slice, Store, User, UserId};
 
@@ -84,7 +84,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_invited(&self, channel: ChannelId) -> Result<i64> {
-        Ok(invited(channel).count().get_result(&mut self.connection().await?).await?)
+        let counted = Count(invited(channel).select(invitations::id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
     }
 
     /// The hash of a channel's password, and which password it is.

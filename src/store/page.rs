@@ -4,7 +4,7 @@
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, NonAggregate, SelectableExpression, ValidGrouping};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
 use uuid::Uuid;
@@ -95,6 +95,31 @@ impl Columns {
     /// The order in which `page` is read, which is against the list's own for one from its end.
     pub(super) fn order(self, page: &Page) -> OrderBy {
         OrderBy(Self { descending: self.descending != page.from_end, ..self })
+    }
+}
+
+/// How many rows are counted at the most: a list may have millions, and counting is asked for by anybody.
+const COUNTED: i64 = 10_000;
+
+/// `SELECT count(*)` of the rows of a query, up to [`COUNTED`].
+#[derive(Debug)]
+pub(super) struct Count<Q>(pub(super) Q);
+
+impl<Q> Query for Count<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q> QueryId for Count<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Count<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(&format!(" LIMIT {COUNTED}) AS counted"));
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
-use super::page::{Columns, Verbatim};
+use super::page::{Columns, Count, Verbatim};
 use super::schema::{channels, recordings, streams};
 use super::{
     ChannelId, Loc, Page, Place, RecordingState, Result, Slice, Store, Stream, StreamId, StreamState,
@@ -136,7 +136,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_recordings(&self, channel: ChannelId, everything: bool) -> Result<i64> {
-        Ok(of_channel(channel, everything).count().get_result(&mut self.connection().await?).await?)
+        let counted = Count(of_channel(channel, everything).select(recordings::stream_id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
     }
 
     /// All that are being recorded or processed.

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::joined::Joined;
-use super::page::{Columns, OrderBy, Verbatim};
+use super::page::{Columns, Count, OrderBy, Verbatim};
 use super::schema::{event_log, streams, topics};
 use super::streams::on_the_air;
 use super::{Channel, ChannelId, Page, Place, Position, Result, Slice, Store, Stream, Topic, User};
@@ -108,7 +108,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_live_streams(&self, topic: Option<&str>) -> Result<i64> {
-        Ok(of_topic(topic).count().get_result(&mut self.connection().await?).await?)
+        let counted = Count(of_topic(topic).select(streams::id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
     }
 
     /// A page of a channel's ended streams, newest first, with what is `around` each if that is asked for, and the
@@ -130,7 +131,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count_past_streams(&self, channel: ChannelId) -> Result<i64> {
-        Ok(past(channel).count().get_result(&mut self.connection().await?).await?)
+        let counted = Count(past(channel).select(streams::id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
     }
 
     async fn list_streams(
