@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod channel;
 mod channels;
+mod clip;
 mod context;
 mod cookie;
 mod error;
@@ -84,6 +85,7 @@ struct Mutation(
     channels::ChannelMutation,
     invitation::InvitationMutation,
     recording::RecordingMutation,
+    clip::ClipMutation,
     stream::StreamMutation,
     playback::PlaybackMutation,
 );

@@ -1,6 +1,7 @@
 //! What is made of a stream besides its segments: playback URLs, pictures, recordings, and the end of its files.
 
 mod catch_up;
+mod clips;
 mod ffmpeg;
 mod files;
 mod health;
@@ -12,7 +13,8 @@ mod shelf;
 mod thumbnails;
 mod transport;
 
-pub use files::{Files, Janitor, recording_name};
+pub use clips::{Clips, Uncut};
+pub use files::{Files, Janitor, kept_name};
 pub use health::{Health, Point, Warning};
 pub use joining::Joiner;
 pub use playback::{Grant, PlaybackTokens, Refused};

@@ -10,6 +10,7 @@ mod audit_lists;
 mod beginnings;
 mod channel_lists;
 mod channels;
+mod clips;
 mod connecting;
 mod events;
 mod invitations;
@@ -46,6 +47,7 @@ pub use audit_lists::{AuditFilter, AuditRecord};
 pub use beginnings::{Began, NewStream, OnTheAir};
 pub use channel_lists::{AroundChannel, ChannelFilter, ChannelOrder, ListedChannel};
 pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
+pub use clips::Clip;
 pub use events::{Backlog, Event, Position, WakeUps};
 pub use invitations::Invited;
 pub use keys::Resealed;
@@ -59,8 +61,8 @@ pub use streams::{Airing, Counts, Stream, StreamChange};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use value::{
-    AuditKind, ChannelId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId, StreamState,
-    TopicId, UserId,
+    AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId,
+    StreamState, TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

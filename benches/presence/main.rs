@@ -275,6 +275,7 @@ async fn broadcast(store: &Store, api: &Api, chance: &Chance, clock: &Clock) -> 
         default_stream_name: "Bench",
         chat_enabled: true,
         record: false,
+        clips_enabled: false,
         protected: false,
         key_hash: &sealed.hash,
         key_sealed: &sealed.sealed,

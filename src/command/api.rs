@@ -9,16 +9,21 @@ use tokio::net::UdpSocket;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SESSION, Secrets};
+use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, SESSION, Secrets};
 use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
-use crate::media::{Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails};
+use crate::media::{
+    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails,
+};
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+/// How many clips somebody may cut, in which time.
+const CLIPS: (usize, Duration) = (10, Duration::from_secs(10 * 60));
 
 /// What the API stands on.
 pub struct Ground {
@@ -101,6 +106,8 @@ impl Api {
             passwords,
             guesses: Guesses::new(&clock, &chance),
             playback,
+            clips: Clips::new(media.files.clone(), tasks.stopping().clone()),
+            clip_limit: Limit::new(CLIPS.0, CLIPS.1, &clock, &chance),
             shelf: media.shelf.clone(),
             health: media.health.clone(),
             clock: clock.clone(),

@@ -134,6 +134,7 @@ async fn make_demo(
         default_stream_name: "Test picture",
         chat_enabled: true,
         record: false,
+        clips_enabled: true,
         protected: false,
         key_hash: &kept.hash,
         key_sealed: &kept.sealed,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
+use super::clip::ClipConnection;
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::ingest::Ingest;
@@ -99,6 +100,11 @@ impl Channel {
         self.row.chat_enabled
     }
 
+    /// Whether the owner lets viewers cut clips.
+    async fn clips_enabled(&self) -> bool {
+        self.row.clips_enabled
+    }
+
     /// Whether broadcasts are recorded for replay. A change holds for the next broadcast.
     async fn record(&self) -> bool {
         self.row.record
@@ -188,6 +194,19 @@ impl Channel {
     ) -> Result<RecordingConnection> {
         let everything = ctx.viewer().may(Action::EditChannel(&self.row)).is_ok();
         RecordingConnection::of(self.row.id, everything, PageArguments { first, after, last, before })
+    }
+
+    /// Clips, newest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn clips(
+        &self,
+        #[graphql(desc = "How many from the start, 1 to 100; 20 when neither `first` nor `last` is said.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this edge's cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, 1 to 100. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only those before this edge's cursor.")] before: Option<String>,
+    ) -> Result<ClipConnection> {
+        ClipConnection::of(self.row.id, PageArguments { first, after, last, before })
     }
 
     /// Where to send video. Null for everyone but the owner and admins.

@@ -25,6 +25,8 @@ pub(super) struct CreateChannelInput {
     record: Option<bool>,
     /// Whether viewers may chat; true when left out.
     chat_enabled: Option<bool>,
+    /// Whether viewers may cut clips; true when left out.
+    clips_enabled: Option<bool>,
     /// Whether playback needs a signed URL; false when left out.
     protected: Option<bool>,
     /// What broadcasts are called when they are not named, 1 to 100 characters; the channel's name when left out. In it
@@ -52,6 +54,8 @@ pub(super) struct UpdateChannelInput {
     record: MaybeUndefined<bool>,
     /// Whether viewers may chat.
     chat_enabled: MaybeUndefined<bool>,
+    /// Whether viewers may cut clips.
+    clips_enabled: MaybeUndefined<bool>,
     /// Whether playback needs a signed URL. It holds for the next broadcast, and for all recordings at once.
     protected: MaybeUndefined<bool>,
     /// What opens the channel, while it is protected, to whoever knows it: 8 to 200 characters; null clears. It is kept as
@@ -162,6 +166,7 @@ impl ChannelMutation {
             description: &description,
             default_stream_name: &default_stream_name,
             chat_enabled: input.chat_enabled.unwrap_or(true),
+            clips_enabled: input.clips_enabled.unwrap_or(true),
             record: input.record.unwrap_or(false),
             protected: input.protected.unwrap_or(false),
             key_hash: &key.hash,
@@ -296,6 +301,7 @@ impl UpdateChannelInput {
                 .map(|name| input::line("input.defaultStreamName", &name, 1, 100))
                 .transpose()?,
             chat_enabled: input::kept("input.chatEnabled", self.chat_enabled)?,
+            clips_enabled: input::kept("input.clipsEnabled", self.clips_enabled)?,
             record: input::kept("input.record", self.record)?,
             protected: input::kept("input.protected", self.protected)?,
             password_id,

@@ -8,10 +8,10 @@ use async_graphql::dataloader::DataLoader;
 
 use super::load::Loads;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{ChannelPasswords, Guesses, Keyring, Passwords, SessionToken, Viewer};
+use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
-use crate::media::{Health, PlaybackTokens, Shelf};
+use crate::media::{Clips, Health, PlaybackTokens, Shelf};
 use crate::realtime::{Log, Presence};
 use crate::store::{Deed, Store};
 
@@ -37,7 +37,11 @@ pub struct Parts {
     pub playback: PlaybackTokens,
     /// How well broadcasts arrive.
     pub health: Health,
-    /// Where recordings lie.
+    /// Cuts clips.
+    pub clips: Clips,
+    /// How many clips somebody may cut.
+    pub clip_limit: Limit,
+    /// Where recordings and clips lie.
     pub shelf: Shelf,
     /// The time.
     pub clock: Clock,

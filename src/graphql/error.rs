@@ -10,7 +10,7 @@ use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
 use crate::auth::{Denied, NotSealedHere, PasswordError, Unread, Wait};
 use crate::ingest::IngestError;
-use crate::media::Unsettled;
+use crate::media::{Uncut, Unsettled};
 use crate::realtime::LogError;
 use crate::store::StoreError;
 
@@ -141,6 +141,19 @@ impl From<Wait> for ApiError {
     fn from(Wait(wait): Wait) -> Self {
         // Whoever waits for whole seconds has waited long enough.
         Self::RateLimited { seconds: wait.as_nanos().div_ceil(1_000_000_000) as u64 }
+    }
+}
+
+impl From<Uncut> for ApiError {
+    fn from(error: Uncut) -> Self {
+        match error {
+            Uncut::Nothing => Self::NotFound { what: "stream on the air" },
+            Uncut::Busy => Self::Unavailable,
+            Uncut::Failed(_) => {
+                tracing::error!(%error, "no clip could be cut");
+                Self::Internal
+            }
+        }
     }
 }
 

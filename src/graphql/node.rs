@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::channel::Channel;
+use super::clip::Clip;
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::recording::{self, Recording};
@@ -20,6 +21,7 @@ pub(super) enum Node {
     Channel(Channel),
     Stream(Stream),
     Recording(Recording),
+    Clip(Clip),
 }
 
 /// Questions by id.
@@ -70,6 +72,7 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             }
             None => None,
         },
+        NodeId::Clip(id) => ctx.parts().store.clips(&[id]).await?.pop().map(|row| Node::Clip(row.into())),
         NodeId::Recording(id) => recording::of_stream(ctx, id).await?.map(Node::Recording),
     })
 }

@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::error::{ApiError, Result};
-use crate::store::{ChannelId, Loc, StreamId, TopicId, UserId};
+use crate::store::{ChannelId, ClipId, Loc, StreamId, TopicId, UserId};
 
 /// A channel's address or a stream's uuid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub(super) enum NodeId {
     Channel(ChannelId),
     Stream(StreamId),
     Recording(StreamId),
+    Clip(ClipId),
 }
 
 impl NodeId {
@@ -93,6 +94,7 @@ impl NodeId {
             Self::Channel(id) => ("ch", id.0),
             Self::Stream(id) => ("st", id.0),
             Self::Recording(id) => ("re", id.0),
+            Self::Clip(id) => ("cl", id.0),
         };
         ID(format!("{prefix}_{}", uuid.simple()))
     }
@@ -107,6 +109,7 @@ impl NodeId {
             "ch" => Some(Self::Channel(ChannelId(uuid))),
             "st" => Some(Self::Stream(StreamId(uuid))),
             "re" => Some(Self::Recording(StreamId(uuid))),
+            "cl" => Some(Self::Clip(ClipId(uuid))),
             _ => None,
         }
     }
@@ -133,6 +136,14 @@ pub(super) fn recording_id(field: &'static str, id: &ID) -> Result<StreamId> {
     match NodeId::read(id) {
         Some(NodeId::Recording(id)) => Ok(id),
         _ => Err(ApiError::bad(field, "this is not a recording's id")),
+    }
+}
+
+/// The clip that an argument means.
+pub(super) fn clip_id(field: &'static str, id: &ID) -> Result<ClipId> {
+    match NodeId::read(id) {
+        Some(NodeId::Clip(id)) => Ok(id),
+        _ => Err(ApiError::bad(field, "this is not a clip's id")),
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::runtime::Handle;
 use crate::ambient::Clock;
 use crate::auth::{Action, Admission, Secrets, Viewer};
 use crate::ingest::{self, Ingest};
-use crate::media::{Grant, PlaybackTokens, recording_name};
+use crate::media::{Grant, PlaybackTokens, kept_name};
 use crate::realtime::Presence;
-use crate::store::{Channel, Loc, RecordingState, Store, StoreError, StreamId};
+use crate::store::{Channel, ClipId, Loc, RecordingState, Store, StoreError, StreamId};
 use crate::telemetry::Metrics;
 
 /// What the internal routes need.
@@ -82,16 +82,20 @@ async fn media_auth(State(state): State<Arc<Internal>>, request: Request) -> Res
     opened(state.directory(token, loc).await)
 }
 
-/// Whether a token opens a recording, as [`media_auth`] for what is on the air.
+/// Whether a token opens a recording or a clip, as [`media_auth`] for what is on the air.
 async fn recording_auth(State(state): State<Arc<Internal>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let loc = header("x-tally-loc").and_then(|loc| loc.parse().ok()).map(Loc);
-    let recording = header("x-tally-recording").and_then(|id| id.parse().ok()).map(StreamId);
-    let (Some(token), Some(loc), Some(recording)) = (header("x-tally-token"), loc, recording) else {
+    let id = header("x-tally-recording").and_then(|id| id.parse().ok());
+    let (Some(token), Some(loc), Some(id)) = (header("x-tally-token"), loc, id) else {
         return StatusCode::FORBIDDEN.into_response();
     };
-    opened(state.recording(token, loc, recording).await)
+    opened(match header("x-tally-kept") {
+        Some("recordings") => state.recording(token, loc, StreamId(id)).await,
+        Some("clips") => state.clip(token, loc, ClipId(id)).await,
+        _ => Ok(None),
+    })
 }
 
 /// The answer for nginx: where it is to serve from.
@@ -146,7 +150,16 @@ impl Internal {
                 true => self.may_watch(&channel, &grant).await?,
                 false => self.may_edit(&channel, &grant).await?,
             };
-        Ok(may.then(|| recording_name(id, is_open)))
+        Ok(may.then(|| kept_name(id.0, is_open)))
+    }
+
+    async fn clip(&self, token: &str, loc: Loc, id: ClipId) -> Result<Option<String>, StoreError> {
+        let Ok(grant) = self.playback.read(token, loc) else { return Ok(None) };
+        let Some(clip) = self.store.clips(&[id]).await?.pop() else { return Ok(None) };
+        let Some(channel) = self.store.channel_by_loc(loc).await? else { return Ok(None) };
+        let may =
+            clip.channel_id == channel.id && (!channel.protected || self.may_watch(&channel, &grant).await?);
+        Ok(may.then(|| kept_name(id.0, !channel.protected)))
     }
 
     async fn may_edit(&self, channel: &Channel, grant: &Grant) -> Result<bool, StoreError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::catch_up::{self, CatchUp};
 use super::health::Health;
@@ -18,7 +19,7 @@ use super::recorder::{Recorder, Uncollected};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
 use crate::realtime::Presence;
-use crate::store::{Loc, Recording, StreamId};
+use crate::store::{ClipId, Loc, Recording, StreamId};
 
 /// How often the directories are looked at.
 const ROUND: Duration = Duration::from_secs(1);
@@ -66,7 +67,27 @@ impl Files {
 
     /// The directory of a recording: one that everybody may read, or one that a URL cannot spell without a token.
     pub fn recording(&self, loc: Loc, id: StreamId, is_open: bool) -> PathBuf {
-        self.recordings_of(loc).join(recording_name(id, is_open))
+        self.recordings_of(loc).join(kept_name(id.0, is_open))
+    }
+
+    /// Where clips lie, a directory a channel.
+    pub fn clips(&self) -> PathBuf {
+        self.root.join("clips")
+    }
+
+    /// The directory of a channel's clips.
+    pub fn clips_of(&self, loc: Loc) -> PathBuf {
+        self.clips().join(loc.to_string())
+    }
+
+    /// The directory of a clip, as [`Files::recording`] for recordings.
+    pub fn clip(&self, loc: Loc, id: ClipId, is_open: bool) -> PathBuf {
+        self.clips_of(loc).join(kept_name(id.0, is_open))
+    }
+
+    /// Where a clip is made.
+    pub fn clip_aside(&self, loc: Loc, id: ClipId) -> PathBuf {
+        self.clips_of(loc).join(format!("cut-{id}"))
     }
 
     /// Where the segments of a recording in work lie.
@@ -86,12 +107,13 @@ impl Files {
     pub async fn make(&self) -> std::io::Result<()> {
         fs::create_dir_all(self.hls()).await?;
         fs::create_dir_all(self.recordings()).await?;
+        fs::create_dir_all(self.clips()).await?;
         fs::create_dir_all(self.thumbnails()).await
     }
 }
 
-/// The name of a recording's directory within its channel's.
-pub fn recording_name(id: StreamId, is_open: bool) -> String {
+/// The name of the directory of a recording or a clip within its channel's.
+pub fn kept_name(id: Uuid, is_open: bool) -> String {
     if is_open { id.to_string() } else { format!("p-{id}") }
 }
 
@@ -258,7 +280,6 @@ mod tests {
     use std::time::SystemTime;
 
     use chrono::DateTime;
-    use uuid::Uuid;
 
     use super::*;
     use crate::store::{Airing, ChannelId, Counts, StreamId};

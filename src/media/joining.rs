@@ -33,7 +33,7 @@ const TRIES: u32 = 5;
 
 /// The names of a recording's files.
 const PLAYLIST: &str = "index.m3u8";
-const JOINED: &str = "video.ts";
+pub(super) const JOINED: &str = "video.ts";
 const MP4: &str = "video.mp4";
 const POSTER: &str = "poster.jpg";
 
@@ -137,32 +137,41 @@ impl Joiner {
         if joined == 0 {
             return Err(Unmade::Never("nothing that could be recorded was sent"));
         }
-        let (joined, mp4, poster) = (directory.join(JOINED), directory.join(MP4), directory.join(POSTER));
-        let remux = ["-i".as_ref(), joined.as_os_str()].into_iter();
-        let remux = remux.chain(["-c", "copy", "-movflags", "+faststart", "-f", "mp4"].map(AsRef::as_ref));
-        if ffmpeg::make(remux, &mp4, PATIENCE, stop).await? == Run::Stopped {
-            return Ok(());
-        }
-        let probed = probe(&mp4).await?;
-        if probed.size.is_some() {
-            let at = format!("{:.3}", probed.seconds / 10.0);
-            let still = ["-ss".as_ref(), at.as_ref(), "-i".as_ref(), mp4.as_os_str()].into_iter();
-            let one = ["-frames:v", "1", "-vf", "scale='min(1280,iw)':-2", "-q:v", "4", "-f", "image2"];
-            let still = still.chain(one.map(AsRef::as_ref));
-            if ffmpeg::make(still, &poster, PATIENCE, stop).await? == Run::Stopped {
-                return Ok(());
-            }
-        }
-        let mut bytes = 0;
-        for file in [&joined, &mp4, &poster] {
-            bytes += fs::metadata(file).map_or(0, |file| file.len());
-        }
-        let duration_ms = (probed.seconds * 1000.0).round() as i64;
-        let measures = Measures { duration_ms, bytes: bytes as i64, size: probed.size };
+        let Some(measures) = remux(directory, PATIENCE, stop).await? else { return Ok(()) };
         self.store.finish_recording(recording.row.stream_id, &measures).await?;
         tokio::fs::remove_dir_all(parts).await?;
         Ok(())
     }
+}
+
+/// Makes an MP4 and a poster of the transport stream that lies in `directory`; None when we stop.
+pub(super) async fn remux(
+    directory: &Path,
+    patience: Duration,
+    stop: &CancellationToken,
+) -> io::Result<Option<Measures>> {
+    let (joined, mp4, poster) = (directory.join(JOINED), directory.join(MP4), directory.join(POSTER));
+    let remux = ["-i".as_ref(), joined.as_os_str()].into_iter();
+    let remux = remux.chain(["-c", "copy", "-movflags", "+faststart", "-f", "mp4"].map(AsRef::as_ref));
+    if ffmpeg::make(remux, &mp4, patience, stop).await? == Run::Stopped {
+        return Ok(None);
+    }
+    let probed = probe(&mp4).await?;
+    if probed.size.is_some() {
+        let at = format!("{:.3}", probed.seconds / 10.0);
+        let still = ["-ss".as_ref(), at.as_ref(), "-i".as_ref(), mp4.as_os_str()].into_iter();
+        let one = ["-frames:v", "1", "-vf", "scale='min(1280,iw)':-2", "-q:v", "4", "-f", "image2"];
+        let still = still.chain(one.map(AsRef::as_ref));
+        if ffmpeg::make(still, &poster, patience, stop).await? == Run::Stopped {
+            return Ok(None);
+        }
+    }
+    let mut bytes = 0;
+    for file in [&joined, &mp4, &poster] {
+        bytes += fs::metadata(file).map_or(0, |file| file.len());
+    }
+    let duration_ms = (probed.seconds * 1000.0).round() as i64;
+    Ok(Some(Measures { duration_ms, bytes: bytes as i64, size: probed.size }))
 }
 
 /// Writes all parts into one file, and the playlist that finds each of them in it; how many there were.

@@ -1,5 +1,5 @@
-//! Where recordings lie: in a directory that everybody may read, or in one that only a playback URL opens. The rows say
-//! which, and whether there is such a recording at all; the directories follow them.
+//! Where recordings and clips lie: in a directory that everybody may read, or in one that only a playback URL opens. The rows say
+//! which, and whether there is such a thing at all; the directories follow them.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,13 +9,16 @@ use chrono::TimeDelta;
 use tokio::fs;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::files::Files;
+use super::files::{Files, kept_name};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
-use crate::store::{Loc, Retention, Store, StoreError, StreamId};
+use crate::store::{ClipId, Loc, Retention, Store, StoreError, StreamId};
 
 const ROUND: Duration = Duration::from_secs(60);
+/// A clip is made in seconds; what is as old as this is left over.
+const SCRAP: Duration = Duration::from_secs(60 * 60);
 /// How many changes a slow reader may be behind before it misses some.
 const UNREAD: usize = 1024;
 
@@ -98,47 +101,88 @@ impl Shelf {
             tracing::info!(stream = %id, %loc, "a recording has been kept for long enough");
             self.store.delete_recording(id).await?;
         }
-        let mut channels = match fs::read_dir(self.files.recordings()).await {
-            Ok(channels) => channels,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        while let Some(channel) = channels.next_entry().await? {
-            if let Some(loc) = channel.file_name().to_str().and_then(|name| name.parse().ok()) {
-                self.settle(Loc(loc)).await?;
+        for kept in [self.files.recordings(), self.files.clips()] {
+            for channel in names(&kept).await? {
+                if let Ok(loc) = channel.parse() {
+                    self.settle(Loc(loc)).await?;
+                    remove_scraps(&kept.join(channel)).await?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Puts the recordings of a channel where they belong, and removes what belongs to none.
+    /// Puts the recordings and clips of a channel where they belong, and removes what belongs to none.
     ///
     /// # Errors
     /// When the disk or the database fails.
     pub async fn settle(&self, loc: Loc) -> Result<(), Unsettled> {
-        let directory = self.files.recordings_of(loc);
-        let mut entries = match fs::read_dir(&directory).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut found = Vec::new();
-        while let Some(entry) = entries.next_entry().await? {
-            found.extend(entry.file_name().to_str().and_then(recording_of));
-        }
-        let ids: Vec<StreamId> = found.iter().map(|(id, _)| *id).collect();
-        let there = self.store.recorded(&ids).await?;
-        let open = self.store.open_recordings(&ids).await?;
-        for (id, is_open) in found {
-            let here = self.files.recording(loc, id, is_open);
-            if !there.contains(&id) {
-                fs::remove_dir_all(here).await?;
-            } else if open.contains(&id) != is_open {
-                move_to(&here, &self.files.recording(loc, id, !is_open)).await?;
-            }
-        }
-        Ok(())
+        let (recordings, clips) = (self.files.recordings_of(loc), self.files.clips_of(loc));
+        let found = kept(&recordings).await?;
+        let ids: Vec<StreamId> = found.iter().map(|(id, _)| StreamId(*id)).collect();
+        let (there, open) = (self.store.recorded(&ids).await?, self.store.open_recordings(&ids).await?);
+        arrange(&recordings, found, |id| (there.contains(&StreamId(id)), open.contains(&StreamId(id))))
+            .await?;
+        let found = kept(&clips).await?;
+        let ids: Vec<ClipId> = found.iter().map(|(id, _)| ClipId(*id)).collect();
+        let (there, open) = self.store.open_clips(&ids).await?;
+        arrange(&clips, found, |id| (there.contains(&ClipId(id)), open.contains(&ClipId(id)))).await
     }
+}
+
+/// Removes what is not there any more, and moves what lies in the wrong place. `stand` says of each whether it is there,
+/// and whether everybody may have it.
+async fn arrange(
+    directory: &Path,
+    found: Vec<(Uuid, bool)>,
+    stand: impl Fn(Uuid) -> (bool, bool),
+) -> Result<(), Unsettled> {
+    for (id, is_open) in found {
+        let here = directory.join(kept_name(id, is_open));
+        match stand(id) {
+            (false, _) => fs::remove_dir_all(here).await?,
+            (true, open) if open != is_open => {
+                move_to(&here, &directory.join(kept_name(id, !is_open))).await?
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a channel's directory: whose it is, and whether it is the open one.
+async fn kept(directory: &Path) -> std::io::Result<Vec<(Uuid, bool)>> {
+    let of = |name: String| {
+        let id = name.strip_prefix("p-").unwrap_or(&name).parse().ok()?;
+        Some((id, !name.starts_with("p-")))
+    };
+    Ok(names(directory).await?.into_iter().filter_map(of).collect())
+}
+
+/// Removes clips that were begun and never kept.
+async fn remove_scraps(directory: &Path) -> std::io::Result<()> {
+    for name in names(directory).await? {
+        let path = directory.join(&name);
+        let begun = fs::metadata(&path).await.and_then(|about| about.modified());
+        if name.starts_with("cut-") && begun.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > SCRAP)) {
+            fs::remove_dir_all(path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The names in a directory; none when it is not there.
+async fn names(directory: &Path) -> std::io::Result<Vec<String>> {
+    let mut entries = match fs::read_dir(directory).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
 }
 
 /// Somebody else may have been as quick.
@@ -147,10 +191,4 @@ async fn move_to(here: &Path, there: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         moved => moved,
     }
-}
-
-/// Whose recording a directory of that name holds, and whether it is the open one.
-fn recording_of(name: &str) -> Option<(StreamId, bool)> {
-    let id = name.strip_prefix("p-").unwrap_or(name).parse().ok()?;
-    Some((StreamId(id), !name.starts_with("p-")))
 }

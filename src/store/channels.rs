@@ -36,6 +36,8 @@ pub struct Channel {
     pub default_stream_name: String,
     /// Whether viewers may chat.
     pub chat_enabled: bool,
+    /// Whether viewers may cut clips.
+    pub clips_enabled: bool,
     /// Whether streams are recorded.
     pub record: bool,
     /// Whether playback needs a signed URL.
@@ -87,6 +89,8 @@ pub struct NewChannel<'a> {
     pub default_stream_name: &'a str,
     /// Whether viewers may chat.
     pub chat_enabled: bool,
+    /// Whether viewers may cut clips.
+    pub clips_enabled: bool,
     /// Whether streams are recorded.
     pub record: bool,
     /// Whether playback needs a signed URL.
@@ -117,6 +121,8 @@ pub struct ChannelChange {
     pub default_stream_name: Option<String>,
     /// Whether viewers may chat.
     pub chat_enabled: Option<bool>,
+    /// Whether viewers may cut clips.
+    pub clips_enabled: Option<bool>,
     /// Whether streams are recorded.
     pub record: Option<bool>,
     /// Whether playback needs a signed URL.

@@ -55,6 +55,7 @@ table! {
         image_url -> Nullable<Text>,
         default_stream_name -> Text,
         chat_enabled -> Bool,
+        clips_enabled -> Bool,
         record -> Bool,
         protected -> Bool,
         key_hash -> Nullable<Bytea>,
@@ -122,6 +123,20 @@ table! {
 }
 
 table! {
+    clips (id) {
+        id -> Uuid,
+        stream_id -> Uuid,
+        channel_id -> Uuid,
+        creator_id -> Uuid,
+        title -> Text,
+        duration_ms -> Int8,
+        bytes -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+    }
+}
+
+table! {
     event_log (one) {
         one -> Bool,
         epoch -> Uuid,
@@ -166,6 +181,7 @@ joinable!(invitations -> users (user_id));
 joinable!(streams -> channels (channel_id));
 joinable!(recordings -> streams (stream_id));
 joinable!(recordings -> channels (channel_id));
+joinable!(clips -> channels (channel_id));
 joinable!(events -> streams (stream_id));
 allow_tables_to_appear_in_same_query!(
     users,
@@ -175,6 +191,7 @@ allow_tables_to_appear_in_same_query!(
     invitations,
     streams,
     recordings,
+    clips,
     event_log,
     events,
     audit_records

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
@@ -62,6 +63,19 @@ impl Loc {
     /// lie apart, so that a URL without a token cannot reach them even when nobody is asked.
     pub fn stream_name(self, protected: bool) -> String {
         if protected { format!("p-{self}") } else { self.to_string() }
+    }
+}
+
+id! {
+    /// A clip's id, made from the time.
+    ClipId
+}
+
+impl ClipId {
+    /// When it was made, to the millisecond: the first 48 bits of a version 7 UUID (RFC 9562, section 5.7).
+    pub fn made_at(self) -> DateTime<Utc> {
+        let millis = self.0.as_u128() >> 80;
+        DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis as i64)
     }
 }
 

@@ -56,7 +56,7 @@ fn what_not_everybody_gets_to_is_reached_only_as_the_docs_say() {
 }
 
 /// The questions by which the public types are reached, with a star for what is asked of each.
-const WAYS: [(&str, &str); 12] = [
+const WAYS: [(&str, &str); 15] = [
     ("User", "user(handle: \"owner\") { * }"),
     ("Topic", "topics { * }"),
     ("Channel", "channel(loc: $loc) { * }"),
@@ -68,6 +68,9 @@ const WAYS: [(&str, &str); 12] = [
     ("StreamConnection", "liveStreams { * }"),
     ("StreamEdge", "liveStreams { edges { * } }"),
     ("Recording", "channel(loc: $loc) { recordings { nodes { * } } }"),
+    ("Clip", "channel(loc: $loc) { clips { nodes { * } } }"),
+    ("ClipConnection", "channel(loc: $loc) { clips { * } }"),
+    ("ClipEdge", "channel(loc: $loc) { clips { edges { * } } }"),
     ("Node", "node(id: $id) { * } nodes(ids: [$id]) { * }"),
 ];
 const EVENTS: [&str; 5] =
@@ -78,6 +81,11 @@ async fn busy_channel(cast: &mut Cast) -> Value {
     let inputs = json!({"topic": "games", "description": "All of it.", "record": true});
     let channel = cast.channel(inputs, true).await;
     cast.make_ready().await;
+    let clip =
+        "INSERT INTO clips (id, stream_id, channel_id, creator_id, title, duration_ms, bytes, width, height)
+        SELECT gen_random_uuid(), streams.id, channel_id, owner_id, 'Goal', 5000, 1000, 1280, 720
+        FROM streams JOIN channels ON channels.id = channel_id";
+    Sql::on(&cast.site.url).await.run(clip).await;
     let media = "UPDATE streams SET media = '{\"width\": 1280}'";
     Sql::on(&cast.site.url).await.run(media).await;
     channel

@@ -7,6 +7,7 @@
 )]
 
 mod browser;
+mod clip;
 mod commands;
 mod crashes;
 mod demo;

@@ -108,7 +108,7 @@ mod tests {
             ("hls_path \"/srv/pictures/hls\";", 1),
             ("alias \"/srv/pictures/hls/", 2),
             ("root \"/srv/pictures\";", 2),
-            ("alias \"/srv/pictures/recordings/", 2),
+            ("alias \"/srv/pictures/$tally_kept/", 2),
             ("include \"/srv/data/secrets/nginx.conf\";", 1),
             ("pid \"/srv/data/nginx/nginx.pid\";", 1),
             ("proxy_cache_valid 204 5s;", 2),

@@ -1,0 +1,2 @@
+DROP TABLE clips;
+ALTER TABLE channels DROP COLUMN clips_enabled;
