@@ -26,14 +26,15 @@ const ASK_AGAIN: &str = "no-cache";
 /// A moment: a real picture may take the placeholder's place soon.
 const A_MOMENT: &str = "public, max-age=60";
 
+/// The addresses of the site's pages. One page answers on all of them and shows what belongs to the address.
+const PAGES: [&str; 6] = ["/", "/view/{loc}/", "/sign-in", "/sign-up", "/account", "/studio"];
+
 /// The pages' routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/", get(index))
-        .route("/studio", get(index))
+    let pages = PAGES.into_iter().fold(Router::new(), |routes, path| routes.route(path, get(index)));
+    pages
         .route("/studio/", get(index))
         .route("/view/{loc}", get(with_slash))
-        .route("/view/{loc}/", get(index))
         .route("/graphiql", get(graphiql))
         .route("/graphiql/", get(graphiql))
         .route("/assets/{*path}", get(asset))

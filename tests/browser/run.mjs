@@ -134,8 +134,9 @@ const stories = {
   },
 
   async 'one viewer is counted, on both pages'() {
-    for (const page of [pages.view, pages.home]) {
-      await page.locator('[data-test=viewers]', { hasText: /^1$/ }).waitFor();
+    const card = pages.home.locator('[data-test=stream-card]');
+    for (const place of [pages.view, card]) {
+      await place.locator('[data-test=viewers]', { hasText: /^1$/ }).waitFor();
     }
     await picture(pages.view, 'view-live');
     const phone = await open(`/view/${loc}/`, { viewport: { width: 390, height: 844 }, colorScheme: 'light' });

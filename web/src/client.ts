@@ -9,8 +9,11 @@ const PONG_WITHIN_MS = 5_000
 
 const endpoint = new URL('/graphql', window.location.href)
 
+/** What the server closes a socket with whose session is over, or may more or less than before. */
+const RIGHTS_CHANGED = 4403
+
 /** One WebSocket for all subscriptions of the page, opened by the first and closed after the last. */
-function createSocket() {
+function createSocket(rightsChanged: () => void) {
   const url = new URL(endpoint)
   url.protocol = endpoint.protocol === 'https:' ? 'wss:' : 'ws:'
   let pongTimer: ReturnType<typeof setTimeout> | undefined
@@ -33,17 +36,23 @@ function createSocket() {
       pong: () => clearTimeout(pongTimer),
       closed: (event) => {
         clearTimeout(pongTimer)
+        const { code } = event as CloseEvent
         // 1000 is this side closing a socket that nobody needs; all else interrupts somebody.
-        if ((event as CloseEvent).code !== 1000) setConnection('lost')
+        if (code !== 1000) setConnection('lost')
+        if (code === RIGHTS_CHANGED) rightsChanged()
       },
     },
   })
   return socket
 }
 
-export function createClient(): Client {
-  const socket = createSocket()
-  return new Client({
+/**
+ * The client, and how to open its socket anew: that belongs to whoever was signed in when it was
+ * opened. `rightsChanged` is called when the server says that this is somebody else by now.
+ */
+export function createClient(rightsChanged: () => void) {
+  const socket = createSocket(rightsChanged)
+  const client = new Client({
     url: endpoint.href,
     preferGetMethod: false,
     requestPolicy: 'network-only',
@@ -61,4 +70,5 @@ export function createClient(): Client {
       }),
     ],
   })
+  return { client, reconnect: () => socket.terminate() }
 }

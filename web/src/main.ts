@@ -1,17 +1,25 @@
 import { provideClient } from '@urql/vue'
-import { createApp, h } from 'vue'
+import { createApp, h, provide } from 'vue'
 import App from './App.vue'
 import { createClient } from './client'
-import { router } from './router'
-import './site.css'
+import { loadTexts } from './i18n'
+import { createSiteRouter } from './router'
+import { createSession, sessionKey } from './session'
+import './style/site.css'
 
-const client = createClient()
+const { client, reconnect } = createClient(() => void session.refresh())
+const session = createSession(client, reconnect)
+void session.refresh()
 
-createApp({
-  setup() {
-    provideClient(client)
-    return () => h(App)
-  },
-})
-  .use(router)
-  .mount('#app')
+void loadTexts().then((texts) =>
+  createApp({
+    setup() {
+      provideClient(client)
+      provide(sessionKey, session)
+      return () => h(App)
+    },
+  })
+    .use(texts)
+    .use(createSiteRouter(texts))
+    .mount('#app'),
+)

@@ -1,31 +1,63 @@
+import { watch } from 'vue'
 import { createRouter, createWebHistory } from 'vue-router'
+import type { Texts } from './i18n'
 import Home from './pages/Home.vue'
 import NotFound from './pages/NotFound.vue'
 
 // Written without a group: the router would end the pattern at its bracket.
 const UUID = [8, 4, 4, 4, 12].map((digits) => `[0-9a-fA-F]{${digits}}`).join('-')
 
-export const router = createRouter({
-  history: createWebHistory(),
-  routes: [
-    { path: '/', name: 'home', component: Home, meta: { title: 'Tally' } },
-    // What cannot be a channel's address falls through, and is never asked about.
-    {
-      path: `/view/:loc(${UUID})/`,
-      name: 'watch',
-      component: () => import('./pages/Watch.vue'),
-      props: true,
-    },
-    {
-      path: '/:rest(.*)*',
-      component: NotFound,
-      props: (to) => ({ what: to.path.startsWith('/view/') ? 'channel' : 'page' }),
-      meta: { title: 'Not found · Tally' },
-    },
-  ],
-  scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
-})
+/** Each page but the first is loaded when somebody goes there. `title` is the key of a text. */
+const routes = [
+  { path: '/', name: 'home', component: Home, meta: { title: 'title.home' } },
+  // What cannot be a channel's address falls through, and is never asked about.
+  {
+    path: `/view/:loc(${UUID})/`,
+    name: 'watch',
+    component: () => import('./pages/Watch.vue'),
+    props: true,
+  },
+  {
+    path: '/sign-in',
+    name: 'sign-in',
+    component: () => import('./pages/SignIn.vue'),
+    meta: { title: 'title.signIn' },
+  },
+  {
+    path: '/sign-up',
+    name: 'sign-up',
+    component: () => import('./pages/SignUp.vue'),
+    meta: { title: 'title.signUp' },
+  },
+  {
+    path: '/account',
+    name: 'account',
+    component: () => import('./pages/Account.vue'),
+    meta: { title: 'title.account' },
+  },
+  {
+    path: '/:rest(.*)*',
+    component: NotFound,
+    props: ({ path }: { path: string }) => ({
+      what: path.startsWith('/view/') ? ('channel' as const) : ('page' as const),
+    }),
+    meta: { title: 'title.lost' },
+  },
+]
 
-router.afterEach((to) => {
-  if (to.meta['title']) document.title = String(to.meta['title'])
-})
+export function createSiteRouter(texts: Texts) {
+  const { t, locale } = texts.global
+  const router = createRouter({
+    history: createWebHistory(),
+    routes,
+    scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? {} : { top: 0 }),
+  })
+  // A page without a title of its own names itself by what it shows.
+  const name = () => {
+    const { title } = router.currentRoute.value.meta
+    if (title) document.title = `${t(String(title))} · Tally`
+  }
+  router.afterEach(name)
+  watch(locale, name)
+  return router
+}

@@ -1,11 +1,7 @@
 import { useClientHandle } from '@urql/vue'
 import { computed, onScopeDispose, ref, shallowRef } from 'vue'
-import {
-  EventCursorDocument,
-  WatchChannelDocument,
-  type WatchChannelQuery,
-} from '../graphql/graphql'
-import { followStreamEvents } from '../lib/events'
+import { WatchChannelDocument, type WatchChannelQuery } from '../graphql/graphql'
+import { followStreamEvents, readCursor } from '../lib/events'
 import { followFeed } from '../lib/feed'
 import { codeOf } from '../lib/listen'
 import { applyToChannel, type OnAir, type StreamEvent } from '../lib/streams'
@@ -20,15 +16,10 @@ export function useChannel(loc: string) {
   const onAir = shallowRef<OnAir>({ stream: null, stopped: null })
   const reading = ref<'loading' | 'unreachable' | 'done'>('loading')
 
-  async function readCursor(): Promise<string> {
-    const { data, error } = await client.query(EventCursorDocument, {}).toPromise()
-    if (!data) throw error ?? new Error('no answer')
-    return data.liveStreams.eventCursor
-  }
-
   async function readChannel(): Promise<WatchedChannel | null> {
     const { data, error } = await client.query(WatchChannelDocument, { loc }).toPromise()
-    if (codeOf(error) === 'NOT_FOUND') return null
+    // What is no address at all is nobody's either.
+    if (['NOT_FOUND', 'BAD_USER_INPUT'].includes(codeOf(error) ?? '')) return null
     if (!data) throw error ?? new Error('no answer')
     return data.channel ?? null
   }
@@ -38,7 +29,7 @@ export function useChannel(loc: string) {
       // The cursor first: fields of one query are read in no promised order, and an event between
       // the channel's reading and a younger cursor would be lost.
       snapshot: async () => {
-        const cursor = await readCursor()
+        const cursor = await readCursor(client)
         return { state: await readChannel(), cursor }
       },
       follow: (cursor, sink) =>

@@ -7,8 +7,11 @@ import { addPage, applyToList, firstPage, type LiveList, type StreamEvent } from
 
 const PAGE_SIZE = 48
 
-/** The streams on the air, kept true without reload for as long as the calling component lives. */
-export function useLiveStreams() {
+/**
+ * The streams on the air, all or those of one topic, kept true without reload for as long as the
+ * calling component lives.
+ */
+export function useLiveStreams(topic: string | null = null) {
   const { client } = useClientHandle()
   const list = shallowRef<LiveList>(firstPage([]))
   const status = ref<'loading' | 'ready' | 'unreachable'>('loading')
@@ -16,7 +19,7 @@ export function useLiveStreams() {
   const loadingMore = ref(false)
 
   async function readPage(after?: string): Promise<LiveStreamsQuery['liveStreams']> {
-    const variables = after === undefined ? { first: PAGE_SIZE } : { first: PAGE_SIZE, after }
+    const variables = { first: PAGE_SIZE, after: after ?? null, topic }
     const { data, error } = await client.query(LiveStreamsDocument, variables).toPromise()
     if (!data) throw error ?? new Error('no answer')
     return data.liveStreams
@@ -49,6 +52,7 @@ export function useLiveStreams() {
         const state = await readPage()
         return { state, cursor: state.eventCursor }
       },
+      // The events of all: that a stream leaves the topic is no event of the topic.
       follow: (cursor, sink) => followStreamEvents(client, undefined, cursor, sink),
     },
     {
@@ -58,7 +62,7 @@ export function useLiveStreams() {
         status.value = 'ready'
       },
       apply(event) {
-        list.value = applyToList(list.value, event)
+        list.value = applyToList(list.value, event, topic)
       },
       unreachable() {
         if (status.value === 'loading') status.value = 'unreachable'

@@ -3,18 +3,20 @@ import { ref } from 'vue'
 import { StartPlaybackDocument } from '../graphql/graphql'
 import { codeOf } from '../lib/listen'
 
-/** Answers that no second try will change: the channel is for others. */
-const DENIALS = ['FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND']
+/** Answers that no second try will change: the channel is for others, or for whoever signs in. */
+const DENIALS = ['FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND'] as const
+export type Denial = (typeof DENIALS)[number]
 
 /** The playlist's URL for this one viewer: asked for once, so that the session counts once. */
 export function usePlayback(loc: string) {
   const { client } = useClientHandle()
-  const denied = ref(false)
+  const denied = ref<Denial | null>(null)
   let current: { path: string; expiresAt: number } | null = null
 
   async function start(fallback: string): Promise<string | null> {
     const { data, error } = await client.mutation(StartPlaybackDocument, { loc }).toPromise()
-    denied.value = DENIALS.includes(codeOf(error) ?? '')
+    const code = codeOf(error)
+    denied.value = DENIALS.find((denial) => denial === code) ?? null
     if (denied.value) return null
     // Public video goes on without the API, so that the picture does not depend on it.
     if (!data) return fallback

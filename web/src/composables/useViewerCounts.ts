@@ -1,6 +1,6 @@
 import { useClientHandle } from '@urql/vue'
 import { onScopeDispose, reactive, watch, type Ref } from 'vue'
-import { ViewerCountsDocument } from '../graphql/graphql'
+import { ViewerCountsDocument, type ViewerCountsSubscription } from '../graphql/graphql'
 import { backoff } from '../lib/backoff'
 import { regroup } from '../lib/groups'
 import { listen } from '../lib/listen'
@@ -8,10 +8,12 @@ import { listen } from '../lib/listen'
 /** Changes of the set that come within this time are answered with one new subscription. */
 const SETTLE_MS = 150
 
+export type Audience = ViewerCountsSubscription['viewerCountChanged']
+
 /** The present audience of each channel named, by loc; a channel not heard of yet is absent. */
-export function useViewerCounts(locs: Ref<readonly string[]>): ReadonlyMap<string, number> {
+export function useViewerCounts(locs: Ref<readonly string[]>): ReadonlyMap<string, Audience> {
   const { client } = useClientHandle()
-  const counts = reactive(new Map<string, number>())
+  const counts = reactive(new Map<string, Audience>())
   const running = new Map<readonly string[], () => void>()
 
   function follow(group: readonly string[]): () => void {
@@ -24,9 +26,9 @@ export function useViewerCounts(locs: Ref<readonly string[]>): ReadonlyMap<strin
         ViewerCountsDocument,
         { locs: [...group] },
         {
-          data: ({ viewerCountChanged: { loc, currentViewers } }) => {
+          data: ({ viewerCountChanged }) => {
             attempt = 0
-            counts.set(loc, currentViewers)
+            counts.set(viewerCountChanged.loc, viewerCountChanged)
           },
           over: () => {
             timer = setTimeout(begin, backoff(attempt++))

@@ -1,5 +1,5 @@
 import type { Client } from '@urql/core'
-import { StreamEventsDocument } from '../graphql/graphql'
+import { EventCursorDocument, StreamEventsDocument } from '../graphql/graphql'
 import type { Sink } from './feed'
 import { codeOf, listen } from './listen'
 import type { StreamEvent } from './streams'
@@ -22,4 +22,11 @@ export function followStreamEvents(
     },
     () => ({ after: cursor() }),
   )
+}
+
+/** A cursor that is no newer than what is read after it. */
+export async function readCursor(client: Client): Promise<string> {
+  const { data, error } = await client.query(EventCursorDocument, {}).toPromise()
+  if (!data) throw error ?? new Error('no answer')
+  return data.liveStreams.eventCursor
 }

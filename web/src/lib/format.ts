@@ -1,14 +1,35 @@
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
-
-export function count(viewers: number): string {
-  return viewers < 10_000 ? String(viewers) : compact.format(viewers)
+/**
+ * The language as its reader's country writes it, if the browser says which that is: clocks and dates
+ * differ between countries more than words do.
+ */
+export function regional(
+  language: string,
+  wanted: readonly string[] = navigator.languages,
+): string {
+  return wanted.find((tag) => tag.split('-')[0] === language) ?? language
 }
 
-/** How long ago, in the largest unit that says something. */
-export function age(since: string, now: number): string {
-  const minutes = Math.max(0, Math.floor((now - Date.parse(since)) / 60_000))
-  if (minutes < 1) return 'just now'
-  if (minutes < 60) return `${minutes} min ago`
-  const hours = Math.floor(minutes / 60)
-  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`
+/** A number for people: short once it is large. */
+export function count(number: number, locale: string): string {
+  const options =
+    number < 10_000 ? {} : ({ notation: 'compact', maximumFractionDigits: 1 } as const)
+  return new Intl.NumberFormat(regional(locale), options).format(number)
+}
+
+/** A length of time as a clock shows it: `7:05`, `1:02:33`. */
+export function clock(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000))
+  const two = (part: number) => String(part).padStart(2, '0')
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`
+}
+
+export function day(at: string, locale: string): string {
+  return new Intl.DateTimeFormat(regional(locale), { dateStyle: 'medium' }).format(new Date(at))
+}
+
+/** A moment to the minute, in the reader's own time zone. */
+export function moment(at: string | number, locale: string): string {
+  const options = { dateStyle: 'medium', timeStyle: 'short' } as const
+  return new Intl.DateTimeFormat(regional(locale), options).format(new Date(at))
 }

@@ -1,4 +1,10 @@
-import type { AnyVariables, Client, CombinedError, TypedDocumentNode } from '@urql/core'
+import {
+  createRequest,
+  type AnyVariables,
+  type Client,
+  type CombinedError,
+  type TypedDocumentNode,
+} from '@urql/core'
 import { onEnd, pipe, subscribe } from 'wonka'
 
 /** The stable code that the server puts on every error; undefined for a failure of the network. */
@@ -12,6 +18,9 @@ interface Listener<Data> {
   /** Called at most once, with the error, or without one when the server ended the subscription. */
   over(error?: CombinedError): void
 }
+
+/** Below zero, where the client's own keys never are. */
+let lastKey = 0
 
 /**
  * Runs a subscription and answers how to stop it. The connection heals beneath it without a word;
@@ -30,8 +39,10 @@ export function listen<Data, Variables extends AnyVariables>(
     over = true
     listener.over(error)
   }
+  // The client would give an equal subscription to whoever asks later, who then missed its beginning.
+  const request = { ...createRequest(document, variables), key: --lastKey }
   const { unsubscribe } = pipe(
-    client.subscription(document, variables, resume ? { resume } : {}),
+    client.executeSubscription(request, resume ? { resume } : {}),
     onEnd(() => end()),
     subscribe((result) => {
       if (over) return

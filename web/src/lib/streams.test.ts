@@ -73,6 +73,30 @@ describe('the list of live streams', () => {
   })
 })
 
+describe('the list of one topic', () => {
+  const music = { id: 'music', slug: 'music', name: 'Music' }
+  const about = (id: string, topic: typeof music | null) => ({ ...stream(id), topic })
+
+  it('takes in who starts with the topic or comes to it, and nobody else', () => {
+    let list = applyToList(firstPage([]), event('StreamStarted', about('a', null)), 'music')
+    expect(names(list)).toEqual([])
+    list = applyToList(list, event('StreamStarted', about('b', music)), 'music')
+    list = applyToList(list, event('StreamUpdated', about('a', music)), 'music')
+    expect(names(list)).toEqual(['b', 'a'])
+  })
+
+  it('lets go of who leaves it, and takes them back', () => {
+    let list = applyToList(
+      firstPage([about('a', music)]),
+      event('StreamUpdated', about('a', null)),
+      'music',
+    )
+    expect(names(list)).toEqual([])
+    list = applyToList(list, event('StreamUpdated', about('a', music)), 'music')
+    expect(names(list)).toEqual(['a'])
+  })
+})
+
 describe('what a channel has on the air', () => {
   const off = { stream: null, stopped: null }
 

@@ -42,7 +42,12 @@ export function addPage(list: LiveList, page: readonly StreamCardFragment[]): Li
   return { ...list, streams: [...list.streams, ...added] }
 }
 
-export function applyToList(list: LiveList, event: StreamEvent): LiveList {
+/** `topic` is the slug of the one that the list is narrowed to: a stream may come to carry it, or leave it. */
+export function applyToList(
+  list: LiveList,
+  event: StreamEvent,
+  topic: string | null = null,
+): LiveList {
   const { id } = event.stream
   const before = list.streams.find((stream) => stream.id === id)
   const state = stateAfter(event, before?.state)
@@ -53,6 +58,9 @@ export function applyToList(list: LiveList, event: StreamEvent): LiveList {
     }
   }
   if (list.ended.has(id)) return list
+  if (topic !== null && event.stream.topic?.slug !== topic) {
+    return before ? { ...list, streams: list.streams.filter((it) => it.id !== id) } : list
+  }
   const after = { ...event.stream, state }
   return {
     ...list,

@@ -3,13 +3,24 @@ import type videojs from 'video.js'
 
 export type Player = ReturnType<typeof videojs>
 
+export interface LiveTracker {
+  isLive(): boolean
+  behindLiveEdge(): boolean
+  seekToLiveEdge(): void
+  on(events: string[], listener: () => void): void
+}
+
 /** The player is as large as the rest of the site together, so only a page that plays loads it. */
-export async function loadPlayer(): Promise<typeof videojs> {
+export async function loadPlayer(language: string): Promise<typeof videojs> {
   // The CSP forbids style elements made by scripts; ours is a file. Must be set before the import.
   Object.assign(window, { VIDEOJS_NO_DYNAMIC_STYLE: true })
   const { default: player } = await import('video.js')
   // A playlist that is away for a moment is this site's everyday life, not news for the console.
   player.log.level('error')
+  if (language === 'zh') {
+    const { default: words } = await import('video.js/dist/lang/zh-CN.json')
+    player.addLanguage('zh', words)
+  }
   return player
 }
 

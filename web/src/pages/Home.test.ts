@@ -1,103 +1,106 @@
-import { Client, type Operation, type OperationResult } from '@urql/core'
-import { provideClient } from '@urql/vue'
-import { flushPromises, mount, RouterLinkStub } from '@vue/test-utils'
+import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { defineComponent, h } from 'vue'
-import { filter, makeSubject, map, merge, pipe, type Subject } from 'wonka'
+import { aStream, fakeServer, visit, type Answers } from '../testing/site'
 import Home from './Home.vue'
 
-const stream = (loc: string) => ({
-  id: `stream ${loc}`,
-  name: `Stream ${loc}`,
-  state: 'LIVE',
-  currentViewers: 3,
-  thumbnailUrl: `/stream-thumb/${loc}.png`,
-  previewUrl: `/stream-thumb/${loc}.gif`,
-  channel: { id: `channel ${loc}`, loc, name: `Channel ${loc}` },
+const music = { id: 'music', slug: 'music', name: 'Music', retired: false }
+const last = { hasNextPage: false, endCursor: null }
+const list = (...nodes: object[]) => ({ liveStreams: { nodes, pageInfo: last, eventCursor: '1' } })
+const channel = (loc: string, stream: object | null = null) => ({
+  ...aStream(loc).channel,
+  views: 0,
+  topic: null,
+  owner: { id: 'user', displayName: 'Mia' },
+  stream,
 })
 
-/** A client whose list is given, and whose subscriptions the test feeds. */
-function fakeClient(nodes: object[]) {
-  const pushes: Subject<(variables: object) => object | null> = makeSubject()
-  const active = new Map<number, Operation>()
-  const list = { nodes, pageInfo: { hasNextPage: false, endCursor: null }, eventCursor: '1' }
-  const client = new Client({
-    url: 'http://test/graphql',
-    requestPolicy: 'network-only',
-    exchanges: [
-      () => (operations) =>
-        merge([
-          pipe(
-            operations,
-            filter((operation) => {
-              if (operation.kind === 'subscription') active.set(operation.key, operation)
-              if (operation.kind === 'teardown') active.delete(operation.key)
-              return operation.kind === 'query'
-            }),
-            map((operation) => result(operation, { liveStreams: list })),
-          ),
-          pipe(
-            pushes.source,
-            map((push) => {
-              for (const operation of active.values()) {
-                const data = push(operation.variables ?? {})
-                if (data) return result(operation, data)
-              }
-              throw new Error('nobody subscribed to that')
-            }),
-          ),
-        ]),
-    ],
-  })
-  return { client, active, push: pushes.next }
-}
-
-function result(operation: Operation, data: object): OperationResult {
-  return { operation, data, error: undefined, stale: false, hasNext: operation.kind !== 'query' }
-}
-
-async function show(nodes: object[]) {
-  const fake = fakeClient(nodes)
-  const page = mount(
-    defineComponent(() => {
-      provideClient(fake.client)
-      return () => h(Home)
-    }),
-    { global: { stubs: { RouterLink: RouterLinkStub, TransitionGroup: false } } },
-  )
-  await flushPromises()
+async function show(answers: Answers, at = '/') {
+  const server = fakeServer({ LiveStreams: list(), ...answers })
+  const visited = await visit(Home, server, { at })
   await vi.advanceTimersByTimeAsync(200)
-  return { page, ...fake }
+  return { ...visited, ...server }
 }
 
 beforeEach(() => void vi.useFakeTimers())
-afterEach(() => void vi.useRealTimers())
+afterEach(() => {
+  vi.useRealTimers()
+  document.body.innerHTML = ''
+})
 
 it('says so when nobody is live, and shows who comes', async () => {
-  const { page, push } = await show([])
+  const { page, event } = await show({})
   expect(page.text()).toContain('Nobody is live. Start OBS…')
-  push((variables) =>
-    'after' in variables
-      ? { streamEvents: { __typename: 'StreamStarted', cursor: '2', at: '', stream: stream('a') } }
-      : null,
-  )
+  event({ __typename: 'StreamStarted', stream: aStream('a') })
   await flushPromises()
   expect(page.find('[data-test=empty]').exists()).toBe(false)
   expect(page.find('[data-test=stream-card]').text()).toContain('Channel a')
 })
 
 it('moves the count of a card', async () => {
-  const { page, push } = await show([stream('a'), stream('b')])
-  push((variables) =>
-    'locs' in variables ? { viewerCountChanged: { loc: 'b', currentViewers: 42 } } : null,
-  )
+  const { page, count } = await show({ LiveStreams: list(aStream('a'), aStream('b')) })
+  count('b', 42)
   await flushPromises()
-  expect(page.findAll('[data-test=viewers]').map((count) => count.text())).toEqual(['3', '42'])
+  expect(page.findAll('[data-test=viewers]').map((one) => one.text())).toEqual(['3', '42'])
+})
+
+it('tells a screen reader how many are live, once they settle', async () => {
+  const { page, event } = await show({})
+  const told = () => page.find('[role=status].sr-only').text()
+  expect(told()).toBe('')
+  event({ __typename: 'StreamStarted', stream: aStream('a') })
+  await flushPromises()
+  expect(told()).toBe('')
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect(told()).toBe('One stream is live.')
+})
+
+it('keeps to a topic, and says what to do when nobody is live with it', async () => {
+  const { page, asked } = await show({ Topics: { topics: [music] } }, '/?topic=music')
+  expect(asked('LiveStreams')[0]).toMatchObject({ topic: 'music' })
+  expect(page.find('[data-test=empty]').text()).toContain('Nobody is live with the topic Music.')
+  expect(page.find('[aria-current=true]').text()).toBe('Music')
+  expect(page.findAll('[aria-current]')).toHaveLength(1)
+})
+
+it('searches while one types, once for what is typed together', async () => {
+  const { page, asked, router } = await show({
+    Channels: ({ filter }) => ({
+      channels: { nodes: filter.search ? [channel('found')] : [], pageInfo: last },
+    }),
+  })
+  expect(page.find('[data-test=channels]').text()).toContain('There is no channel yet.')
+  const input = page.find('[data-test=search]')
+  await input.setValue('ch')
+  await vi.advanceTimersByTimeAsync(100)
+  await input.setValue('chess')
+  await vi.advanceTimersByTimeAsync(400)
+  await flushPromises()
+  expect(router.currentRoute.value.query).toEqual({ q: 'chess' })
+  expect(asked('Channels').map(({ filter }) => filter.search)).toEqual([null, 'chess'])
+  expect(page.find('[data-test=channel-row]').text()).toContain('Channel found')
+  expect(page.find('#on-air').exists()).toBe(false)
+})
+
+it('shows a channel of the results going on the air and off it', async () => {
+  const { page, event } = await show(
+    { Channels: { channels: { nodes: [channel('a')], pageInfo: last } } },
+    '/?q=a',
+  )
+  const row = () => page.find('[data-test=channel-row]')
+  expect(row().find('[data-test=state]').exists()).toBe(false)
+  event({ __typename: 'StreamStarted', stream: aStream('a') })
+  await flushPromises()
+  expect(row().find('[data-test=state]').text()).toBe('Live')
+  const stopped = { ...aStream('a'), state: 'ENDED' }
+  event({ __typename: 'StreamStopped', stream: stopped, reason: 'PUBLISHER_GONE' })
+  await flushPromises()
+  expect(row().find('[data-test=state]').exists()).toBe(false)
 })
 
 it('lets go of its subscriptions when it is left', async () => {
-  const { page, active } = await show([stream('a')])
-  expect(active.size).toBe(2)
+  const { page, active } = await show({ LiveStreams: list(aStream('a')) })
+  // The events for the streams and for the channels, and the counts.
+  expect(active.size).toBe(3)
   page.unmount()
   expect(active.size).toBe(0)
 })

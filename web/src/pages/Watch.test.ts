@@ -1,0 +1,131 @@
+import { flushPromises } from '@vue/test-utils'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import type { Me } from '../session'
+import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
+import Watch from './Watch.vue'
+
+const LOC = '0192d4e0-7d3c-7c1e-9c7a-000000000001'
+/** Stands for the player: asks for what it is to play, once. */
+const Player = {
+  props: ['playlist', 'poster', 'interrupted'],
+  async mounted(this: { playlist: (renew: boolean) => Promise<string | null> }) {
+    await this.playlist(false)
+  },
+  template: '<div data-test="player" :data-interrupted="interrupted"></div>',
+}
+
+const channel = (stream: object | null, more: object = {}) => ({
+  channel: {
+    ...aStream(LOC).channel,
+    description: 'Every Friday.',
+    protected: false,
+    currentViewers: 0,
+    topic: { id: 'music', slug: 'music', name: 'Music' },
+    owner: { id: 'user mia', handle: 'mia', displayName: 'Mia' },
+    stream,
+    ...more,
+  },
+})
+const playback = {
+  startPlayback: {
+    playback: { url: `/live/~T/${LOC}/index.m3u8`, expiresAt: '2999-01-01T00:00:00Z' },
+  },
+}
+
+async function watch(answers: Answers, me?: Me) {
+  const server = fakeServer({ StartPlayback: playback, ...answers })
+  const visited = await visit(Watch, server, {
+    at: `/view/${LOC}/`,
+    props: { loc: LOC },
+    stubs: { Player },
+    ...(me ? { me } : {}),
+  })
+  await vi.advanceTimersByTimeAsync(200)
+  await flushPromises()
+  return { ...visited, ...server }
+}
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => {
+  vi.useRealTimers()
+  document.body.innerHTML = ''
+})
+
+it('goes through all that can happen to a stream by itself', async () => {
+  const { page, event } = await watch({ WatchChannel: channel(null) })
+  const phase = () => page.find('article').attributes('data-phase')
+  expect(phase()).toBe('off')
+  expect(page.text()).toContain('the next stream begins to play here by itself')
+  expect(page.find('[data-test=player]').exists()).toBe(false)
+
+  event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+  await flushPromises()
+  expect(phase()).toBe('live')
+  expect(page.find('[data-test=player]').exists()).toBe(true)
+
+  event({ __typename: 'StreamInterrupted', stream: aStream(LOC, { state: 'INTERRUPTED' }) })
+  await flushPromises()
+  expect(phase()).toBe('interrupted')
+  expect(page.find('.stage [role=status]').text()).toContain('connection broke')
+  // The picture that there was stays, and goes on by itself.
+  expect(page.find('[data-test=player]').exists()).toBe(true)
+
+  event({ __typename: 'StreamResumed', stream: aStream(LOC) })
+  await flushPromises()
+  expect(phase()).toBe('live')
+
+  const ended = aStream(LOC, { state: 'ENDED' })
+  event({ __typename: 'StreamStopped', stream: ended, reason: 'ENDED_BY_MODERATOR' })
+  await flushPromises()
+  expect(phase()).toBe('off')
+  expect(page.find('.stage [role=status]').text()).toContain('A moderator ended the stream.')
+  expect(page.find('[data-test=viewers]').text()).toBe('0')
+
+  event({ __typename: 'StreamStarted', stream: aStream(LOC, { id: 'another' }) })
+  await flushPromises()
+  expect(phase()).toBe('live')
+})
+
+it('says what it is, whose, about what, how many watch and for how long', async () => {
+  const { page, count } = await watch({ WatchChannel: channel(aStream(LOC)) })
+  expect(page.find('h1').text()).toBe(`Stream ${LOC}`)
+  expect(document.title).toBe(`Stream ${LOC} · Tally`)
+  expect(page.text()).toContain('by Mia')
+  expect(page.find('.watch-by a').attributes('href')).toBe('/?topic=music')
+  expect(page.text()).toContain('Every Friday.')
+  expect(page.find('[data-test=on-air-for]').text()).toBe('On the air for 1:05')
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect(page.find('[data-test=on-air-for]').text()).toBe('On the air for 1:07')
+  count(LOC, 1234)
+  await flushPromises()
+  expect(page.find('[data-test=viewers]').text()).toBe('1,234')
+})
+
+it('asks whoever has not signed in to do so for a protected channel, and comes back', async () => {
+  const { page } = await watch({
+    WatchChannel: channel(aStream(LOC), { protected: true }),
+    StartPlayback: new Refusal({ code: 'UNAUTHENTICATED' }),
+  })
+  const denied = page.find('[data-test=denied]')
+  expect(denied.text()).toContain('This channel is protected.')
+  expect(denied.find('a').attributes('href')).toBe(`/sign-in?next=/view/${LOC}/`)
+})
+
+it('tells whoever has signed in that a protected channel is not for them', async () => {
+  const { page } = await watch(
+    {
+      WatchChannel: channel(aStream(LOC), { protected: true }),
+      StartPlayback: new Refusal({ code: 'FORBIDDEN' }),
+    },
+    somebody('VIEWER', 'tom'),
+  )
+  expect(page.find('[data-test=denied]').text()).toContain('your account may not')
+  expect(page.find('[data-test=denied] a').exists()).toBe(false)
+})
+
+it('says so when there is no such channel', async () => {
+  for (const answer of [{ channel: null }, new Refusal({ code: 'BAD_USER_INPUT' })]) {
+    const { page } = await watch({ WatchChannel: answer })
+    expect(page.find('[data-test=not-found]').text()).toContain('No such channel')
+  }
+})
