@@ -27,14 +27,16 @@ const ASK_AGAIN: &str = "no-cache";
 const A_MOMENT: &str = "public, max-age=60";
 
 /// The addresses of the site's pages. One page answers on all of them and shows what belongs to the address.
-const PAGES: [&str; 6] = ["/", "/view/{loc}/", "/sign-in", "/sign-up", "/account", "/studio"];
+const PAGES: [&str; 8] =
+    ["/", "/view/{loc}/", "/sign-in", "/sign-up", "/account", "/studio", "/studio/new", "/studio/{loc}/"];
 
 /// The pages' routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let pages = PAGES.into_iter().fold(Router::new(), |routes, path| routes.route(path, get(index)));
     pages
         .route("/studio/", get(index))
-        .route("/view/{loc}", get(with_slash))
+        .route("/view/{loc}", get(async |loc| with_slash("view", loc)))
+        .route("/studio/{loc}", get(async |loc| with_slash("studio", loc)))
         .route("/graphiql", get(graphiql))
         .route("/graphiql/", get(graphiql))
         .route("/assets/{*path}", get(asset))
@@ -57,10 +59,10 @@ async fn graphiql(headers: HeaderMap) -> Response {
     response
 }
 
-async fn with_slash(Path(loc): Path<String>) -> Response {
+fn with_slash(pages: &str, Path(loc): Path<String>) -> Response {
     let loc = percent_encoding::utf8_percent_encode(&loc, percent_encoding::NON_ALPHANUMERIC).to_string();
     // A UUID's hyphens are as good as they are.
-    Redirect::permanent(&format!("/view/{}/", loc.replace("%2D", "-"))).into_response()
+    Redirect::permanent(&format!("/{pages}/{}/", loc.replace("%2D", "-"))).into_response()
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {

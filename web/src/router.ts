@@ -36,6 +36,24 @@ const routes = [
     meta: { title: 'title.account' },
   },
   {
+    path: '/studio',
+    name: 'studio',
+    component: () => import('./pages/Studio.vue'),
+    meta: { title: 'title.studio' },
+  },
+  {
+    path: '/studio/new',
+    name: 'new-channel',
+    component: () => import('./pages/NewChannel.vue'),
+    meta: { title: 'title.newChannel' },
+  },
+  {
+    path: `/studio/:loc(${UUID})/`,
+    name: 'channel',
+    component: () => import('./pages/StudioChannel.vue'),
+    props: true,
+  },
+  {
     path: '/:rest(.*)*',
     component: NotFound,
     props: ({ path }: { path: string }) => ({

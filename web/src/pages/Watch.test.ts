@@ -123,6 +123,15 @@ it('tells whoever has signed in that a protected channel is not for them', async
   expect(page.find('[data-test=denied] a').exists()).toBe(false)
 })
 
+it('leads its owner to the studio, and nobody else', async () => {
+  const answers = { WatchChannel: channel(null) }
+  const link = (page: Awaited<ReturnType<typeof watch>>['page']) =>
+    page.find(`a[href="/studio/${LOC}/"]`).exists()
+  expect(link((await watch(answers, somebody('STREAMER', 'mia'))).page)).toBe(true)
+  expect(link((await watch(answers, somebody('STREAMER', 'tom'))).page)).toBe(false)
+  expect(link((await watch(answers)).page)).toBe(false)
+})
+
 it('says so when there is no such channel', async () => {
   for (const answer of [{ channel: null }, new Refusal({ code: 'BAD_USER_INPUT' })]) {
     const { page } = await watch({ WatchChannel: answer })

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest'
+import { addPoint, emptySeries } from './series'
+
+it('keeps each change, and the two ends of a stretch without any', () => {
+  let series = emptySeries()
+  for (const [at, figure] of [
+    [1_000, 3],
+    [2_000, 3],
+    [3_000, 3],
+    [4_000, 5],
+  ] as const) {
+    series = addPoint(series, at, figure)
+  }
+  expect(series).toEqual({ at: [1, 3, 4], value: [3, 3, 5] })
+})
+
+it('thins the older half when there are too many, and keeps the order', () => {
+  let series = emptySeries()
+  for (let n = 0; n < 11; n++) series = addPoint(series, n * 1_000, n, 10)
+  expect(series.at).toEqual([0, 2, 4, 5, 6, 7, 8, 9, 10])
+  expect(series.value).toEqual(series.at)
+})
+
+it('never goes back in time', () => {
+  const series = addPoint(addPoint(emptySeries(), 5_000, 1), 4_000, 2)
+  expect(series.at).toEqual([5, 5])
+})

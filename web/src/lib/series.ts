@@ -1,0 +1,33 @@
+/** A figure over time: moments in seconds, as the chart wants them, and the figure at each. */
+export interface Series {
+  at: number[]
+  value: number[]
+}
+
+/** How many points are kept: more than a chart has pixels, and few enough to draw each time. */
+const MOST = 2_000
+
+/**
+ * The series with one more point. A chart of steps needs no point where nothing changed, so the last
+ * one of a stretch of equal figures moves on. When there are too many, every second of the older half
+ * goes: the recent past keeps its detail.
+ */
+export function addPoint(series: Series, atMs: number, figure: number, most = MOST): Series {
+  const at = [...series.at]
+  const value = [...series.value]
+  const last = at.length - 1
+  // A clock that was set back must not make a line that goes back.
+  const moment = Math.max(atMs / 1_000, at[last] ?? 0)
+  if (last >= 1 && value[last] === figure && value[last - 1] === figure) at[last] = moment
+  else {
+    at.push(moment)
+    value.push(figure)
+  }
+  if (at.length <= most) return { at, value }
+  const keeps = (_: number, index: number) => index >= most / 2 || index % 2 === 0
+  return { at: at.filter(keeps), value: value.filter(keeps) }
+}
+
+export function emptySeries(): Series {
+  return { at: [], value: [] }
+}

@@ -1,0 +1,267 @@
+import { flushPromises } from '@vue/test-utils'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
+import NewChannel from './NewChannel.vue'
+import Studio from './Studio.vue'
+import StudioChannel from './StudioChannel.vue'
+
+const LOC = '0192d4e0-7d3c-7c1e-9c7a-000000000001'
+const KEY = 'live_secret'
+const last = { hasNextPage: false, endCursor: null }
+const channel = {
+  ...aStream(LOC).channel,
+  description: '',
+  record: false,
+  chatEnabled: true,
+  protected: false,
+  defaultStreamName: 'Mine',
+  views: 0,
+  topic: null,
+  owner: { id: 'user mia', handle: 'mia', displayName: 'Mia' },
+}
+const owned = { channel: { ...channel, ingest: { serverUrl: 'rtmp://tally.example/live' } } }
+const row = { ...channel, stream: null }
+const past = {
+  id: 'past',
+  name: 'Last Friday',
+  startedAt: '2026-01-01T20:00:00Z',
+  endedAt: '2026-01-01T21:02:03Z',
+  peakViewers: 12,
+  totalViewers: 34,
+  stopReason: 'ENDED_BY_OWNER',
+}
+
+const desk: Answers = {
+  StudioChannel: owned,
+  WatchChannel: { channel: { ...channel, currentViewers: 0, stream: null } },
+  PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [], pageInfo: last } } },
+  StreamHealth: { channel: { id: channel.id, stream: null } },
+  StreamKey: { channel: { id: channel.id, ingest: { streamKey: KEY } } },
+}
+
+async function open(answers: Answers = {}) {
+  const server = fakeServer({ ...desk, ...answers })
+  const visited = await visit(StudioChannel, server, {
+    at: `/studio/${LOC}/`,
+    me: somebody('STREAMER'),
+    props: { loc: LOC },
+    stubs: { Player: { template: '<div data-test="player"></div>' } },
+  })
+  await vi.advanceTimersByTimeAsync(200)
+  await flushPromises()
+  return { ...visited, ...server }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue()
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+  document.body.innerHTML = ''
+})
+
+describe('the studio', () => {
+  const list = {
+    MyChannels: { me: { id: 'user mia', channels: { nodes: [row], pageInfo: last } } },
+  }
+
+  it('tells a viewer how to become a streamer', async () => {
+    const { page } = await visit(Studio, fakeServer(list), { me: somebody('VIEWER') })
+    expect(page.find('[data-test=gate]').text()).toContain('Ask an admin of this site')
+  })
+
+  it('lists channels, and shows one go on the air', async () => {
+    const server = fakeServer(list)
+    const { page } = await visit(Studio, server, { me: somebody('STREAMER') })
+    const shown = page.find('[data-test=channel-row]')
+    expect(shown.find('a').attributes('href')).toBe(`/studio/${LOC}/`)
+    expect(shown.find('[data-test=state]').exists()).toBe(false)
+    server.event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    expect(shown.find('[data-test=state]').text()).toBe('Live')
+  })
+
+  it('makes a channel once, also when the answer to the first try is lost', async () => {
+    const lost = new Refusal({ code: 'UNAVAILABLE' })
+    const server = fakeServer({ CreateChannel: lost })
+    const { page, router } = await visit(NewChannel, server, { me: somebody('STREAMER') })
+    await page.find('input').setValue('Mine')
+    const send = async () => {
+      await page.find('form').trigger('submit')
+      await flushPromises()
+    }
+    await send()
+    expect(page.find('[data-test=failure]').text()).toContain('Try again in a moment.')
+    server.answers['CreateChannel'] = { createChannel: { channel: { id: 'c', loc: LOC } } }
+    await send()
+    const [first, second] = server.asked('CreateChannel')
+    expect(first!['input']).toMatchObject({ name: 'Mine', defaultStreamName: 'Mine' })
+    expect(second!['input'].idempotencyKey).toBe(first!['input'].idempotencyKey)
+    expect(router.currentRoute.value.path).toBe(`/studio/${LOC}/`)
+  })
+})
+
+describe('the stream key', () => {
+  const box = (page: Awaited<ReturnType<typeof open>>['page']) =>
+    page.findAll('[data-test=copy-value]')[1]!.element as HTMLInputElement
+
+  it('is not even asked for until somebody wants it', async () => {
+    const { page, asked } = await open()
+    expect(asked('StreamKey')).toEqual([])
+    expect(page.html()).not.toContain(KEY)
+    expect(box(page).value).toMatch(/^•+$/)
+  })
+
+  it('is shown when asked for, and hidden again', async () => {
+    const { page } = await open()
+    await page.find('[data-test=reveal]').trigger('click')
+    await flushPromises()
+    expect(box(page).value).toBe(KEY)
+    await page.find('[data-test=reveal]').trigger('click')
+    expect(box(page).value).toMatch(/^•+$/)
+  })
+
+  it('is copied without being shown', async () => {
+    const { page } = await open()
+    await page.findAll('[data-test=copy]')[1]!.trigger('click')
+    await flushPromises()
+    expect(navigator.clipboard.writeText).toHaveBeenCalledWith(KEY)
+    expect(box(page).value).toMatch(/^•+$/)
+  })
+
+  it('is replaced after a warning, once for one intention, and hidden again', async () => {
+    const { page, answers, asked } = await open({
+      RegenerateStreamKey: new Refusal({ code: 'UNAVAILABLE' }),
+    })
+    await page.find('[data-test=reveal]').trigger('click')
+    await page.find('[data-test=regenerate]').trigger('click')
+    expect(page.find('form[data-test=regenerate]').text()).toContain('the stream ends')
+    const yes = async () => {
+      await page.find('form[data-test=regenerate]').trigger('submit')
+      await flushPromises()
+    }
+    await yes()
+    answers['RegenerateStreamKey'] = { regenerateStreamKey: { channel: { id: channel.id } } }
+    answers['StreamKey'] = { channel: { id: channel.id, ingest: { streamKey: 'live_new' } } }
+    await yes()
+    const keys = asked('RegenerateStreamKey').map(({ input }) => input.idempotencyKey)
+    expect(keys[0]).toBe(keys[1])
+    expect(box(page).value).toMatch(/^•+$/)
+    await page.find('[data-test=reveal]').trigger('click')
+    await flushPromises()
+    expect(box(page).value).toBe('live_new')
+  })
+})
+
+describe('the desk of a channel', () => {
+  it('turns green by itself when the stream arrives, and waits when it breaks', async () => {
+    const { page, event } = await open()
+    const card = page.find('[data-test=connect]')
+    expect(card.attributes('data-state')).toBe('off')
+    expect(card.find('[role=status]').text()).toBe('Waiting for the stream…')
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    expect(card.attributes('data-state')).toBe('live')
+    expect(card.classes()).toContain('box-good')
+    expect(card.find('[role=status]').text()).toBe('Connected: you are on the air.')
+    event({ __typename: 'StreamInterrupted', stream: aStream(LOC, { state: 'INTERRUPTED' }) })
+    await flushPromises()
+    expect(card.classes()).not.toContain('box-good')
+  })
+
+  it('shows the figures of what is on the air as they move', async () => {
+    const { page, event, count } = await open()
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    count(LOC, 7, 9)
+    await flushPromises()
+    count(LOC, 5, 9)
+    await flushPromises()
+    const figures = page.findAll('.figures dd').map((figure) => figure.text())
+    expect(figures.slice(0, 3)).toEqual(['5', '7', '9'])
+  })
+
+  it('plays the preview only when asked to: it counts as a viewer', async () => {
+    const { page, event } = await open()
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    expect(page.find('[data-test=player]').exists()).toBe(false)
+    await page.find('[data-test=preview]').trigger('click')
+    expect(page.find('[data-test=player]').exists()).toBe(true)
+  })
+
+  it('names a stream that is on the air', async () => {
+    const { page, event, asked } = await open({
+      UpdateStream: { updateStream: { stream: { id: 's', name: 'New', topic: null } } },
+    })
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    const form = page.find('[data-test=stream-form]')
+    await form.find('input').setValue(' New name ')
+    await form.trigger('submit')
+    await flushPromises()
+    expect(asked('UpdateStream')).toEqual([{ input: { id: `stream ${LOC}`, name: 'New name' } }])
+    expect(form.text()).toContain('Saved.')
+  })
+
+  it('ends a stream after a warning', async () => {
+    const { page, event, asked } = await open({ EndStream: { endStream: { stream: { id: 's' } } } })
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    await page.find('[data-test=end]').trigger('click')
+    expect(asked('EndStream')).toEqual([])
+    await page.find('form[data-test=end]').trigger('submit')
+    await flushPromises()
+    expect(asked('EndStream')).toEqual([{ input: { channelId: channel.id } }])
+  })
+
+  it('deletes only when the name is typed', async () => {
+    const { page, asked, router } = await open({
+      DeleteChannel: { deleteChannel: { deletedChannelId: channel.id } },
+    })
+    const danger = page.find('[data-test=danger]')
+    await danger.find('[data-test=ask]').trigger('click')
+    const yes = danger.find('[data-test=yes]').element as HTMLButtonElement
+    expect(yes.disabled).toBe(true)
+    await danger.find('input').setValue(channel.name)
+    expect(yes.disabled).toBe(false)
+    await danger.find('form').trigger('submit')
+    await flushPromises()
+    expect(asked('DeleteChannel')).toEqual([{ input: { id: channel.id } }])
+    expect(router.currentRoute.value.path).toBe('/studio')
+  })
+
+  it('sends what was changed, and says at the field what is wrong', async () => {
+    const refusal = new Refusal({ code: 'BAD_USER_INPUT', field: 'input.name' })
+    const { page, asked } = await open({ UpdateChannel: refusal })
+    const form = page.find('[data-test=channel-form]')
+    await form.find('input').setValue('Another')
+    await form.trigger('submit')
+    await flushPromises()
+    expect(asked('UpdateChannel')).toEqual([{ input: { id: channel.id, name: 'Another' } }])
+    expect(form.find('.field-error').text()).toBe('One line of 1 to 100 characters.')
+  })
+
+  it('shows a stream among the past ones once it has ended', async () => {
+    const { page, event, answers } = await open()
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    answers['PastStreams'] = {
+      channel: { id: channel.id, pastStreams: { nodes: [past], pageInfo: last } },
+    }
+    const ended = aStream(LOC, { state: 'ENDED' })
+    event({ __typename: 'StreamStopped', stream: ended, reason: 'ENDED_BY_OWNER' })
+    await flushPromises()
+    const cells = page.findAll('[data-test=past] td').map((cell) => cell.text())
+    expect(cells[0]).toBe('Last Friday')
+    expect(cells.slice(2)).toEqual(['1:02:03', '12', '34', 'Ended by the owner'])
+  })
+
+  it('is closed to whoever does not own the channel', async () => {
+    const { page } = await open({ StudioChannel: { channel: { ...channel, ingest: null } } })
+    expect(page.find('[data-test=denied]').text()).toContain('This channel is not yours')
+    expect(page.find('[data-test=connect]').exists()).toBe(false)
+  })
+})
