@@ -27,8 +27,17 @@ const ASK_AGAIN: &str = "no-cache";
 const A_MOMENT: &str = "public, max-age=60";
 
 /// The addresses of the site's pages. One page answers on all of them and shows what belongs to the address.
-const PAGES: [&str; 8] =
-    ["/", "/view/{loc}/", "/sign-in", "/sign-up", "/account", "/studio", "/studio/new", "/studio/{loc}/"];
+const PAGES: [&str; 9] = [
+    "/",
+    "/view/{loc}/",
+    "/sign-in",
+    "/sign-up",
+    "/account",
+    "/studio",
+    "/studio/new",
+    "/studio/{loc}/",
+    "/dashboard",
+];
 
 /// The pages' routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

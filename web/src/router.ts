@@ -54,6 +54,12 @@ const routes = [
     props: true,
   },
   {
+    path: '/dashboard',
+    name: 'dashboard',
+    component: () => import('./pages/Dashboard.vue'),
+    meta: { title: 'title.dashboard' },
+  },
+  {
     path: '/:rest(.*)*',
     component: NotFound,
     props: ({ path }: { path: string }) => ({

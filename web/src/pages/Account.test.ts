@@ -141,10 +141,13 @@ describe('the account', () => {
 })
 
 describe('the header', () => {
-  it('shows who is signed in', async () => {
+  it('shows who is signed in, and the dashboard to admins alone', async () => {
     const nobody = await visit(SiteHeader, fakeServer())
     expect(nobody.page.find('[data-test=account]').text()).toBe('Sign in')
     const streamer = await visit(SiteHeader, fakeServer(), { me: somebody('STREAMER') })
     expect(streamer.page.find('[data-test=account] .sr-only').text()).toBe('Account of Mia')
+    expect(streamer.page.text()).not.toContain('Dashboard')
+    const admin = await visit(SiteHeader, fakeServer(), { me: somebody('ADMIN') })
+    expect(admin.page.text()).toContain('Dashboard')
   })
 })

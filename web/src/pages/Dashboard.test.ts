@@ -1,0 +1,178 @@
+import { flushPromises } from '@vue/test-utils'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
+import Dashboard from './Dashboard.vue'
+
+const last = { hasNextPage: false, endCursor: null }
+const record = (kind: string, more: object = {}) => ({
+  cursor: kind,
+  node: {
+    kind,
+    at: '2026-01-01T00:00:00Z',
+    times: 1,
+    address: '192.0.2.1',
+    detail: null,
+    actor: { id: 'user mia', handle: 'mia' },
+    subject: null,
+    ...more,
+  },
+})
+const records = (...edges: object[]) => ({ auditRecords: { edges, pageInfo: last } })
+const account = (more: object = {}) => ({ ...somebody('VIEWER', 'tom'), suspension: null, ...more })
+const music = { id: 'to_1', slug: 'music', name: 'Music', retired: false }
+
+async function open(answers: Answers = {}, role: 'ADMIN' | 'MODERATOR' = 'ADMIN') {
+  const server = fakeServer({
+    LiveStreams: {
+      liveStreams: { nodes: [aStream('a'), aStream('b')], pageInfo: last, eventCursor: '1' },
+    },
+    AuditRecords: records(record('SIGNED_IN')),
+    Topics: { topics: [music] },
+    Account: { user: account() },
+    ...answers,
+  })
+  const visited = await visit(Dashboard, server, { me: somebody(role) })
+  await vi.advanceTimersByTimeAsync(200)
+  await flushPromises()
+  return { ...visited, ...server }
+}
+
+type Page = Awaited<ReturnType<typeof open>>['page']
+async function send(page: Page, form: string) {
+  await page.find(form).trigger('submit')
+  await flushPromises()
+}
+async function find(page: Page, handle: string) {
+  await page.find('[data-test=users] form input').setValue(handle)
+  await send(page, '[data-test=users] form')
+}
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => {
+  vi.useRealTimers()
+  document.body.innerHTML = ''
+})
+
+it('is for admins, and asks nothing for others', async () => {
+  const { page, asked } = await open({}, 'MODERATOR')
+  expect(page.find('[data-test=gate]').text()).toContain('This page is for admins')
+  expect(asked('AuditRecords')).toEqual([])
+})
+
+it('adds up the viewers of all that is on the air, as they come and go', async () => {
+  const { page, count, event } = await open()
+  const figure = (name: string) => page.find(`[data-test=${name}]`).text()
+  expect([figure('streams'), figure('site-viewers')]).toEqual(['2', '6'])
+  count('a', 40)
+  await flushPromises()
+  expect(figure('site-viewers')).toBe('43')
+  const stopped = aStream('a', { state: 'ENDED' })
+  event({ __typename: 'StreamStopped', stream: stopped, reason: 'PUBLISHER_GONE' })
+  await flushPromises()
+  expect([figure('streams'), figure('site-viewers')]).toEqual(['1', '3'])
+})
+
+describe('users', () => {
+  it('are looked up by handle, and it is said when nobody has it', async () => {
+    const { page, asked } = await open({ Account: { user: null } })
+    await find(page, ' Tom ')
+    expect(asked('Account')).toEqual([{ handle: 'tom' }])
+    expect(page.find('[data-test=users]').text()).toContain('Nobody has the handle tom.')
+    expect(page.find('[data-test=user]').exists()).toBe(false)
+  })
+
+  it('are given a role, and it is said when that cannot be', async () => {
+    const { page, asked, answers } = await open({
+      SetRole: { setRole: { user: account({ role: 'STREAMER' }) } },
+    })
+    await find(page, 'tom')
+    await page.find('[data-test=role] select').setValue('STREAMER')
+    await send(page, '[data-test=role]')
+    expect(asked('SetRole')).toEqual([{ input: { userId: 'user tom', role: 'STREAMER' } }])
+    expect(page.find('[data-test=users]').text()).toContain('tom is now: Streamer.')
+    answers['SetRole'] = new Refusal({ code: 'CONFLICT', field: 'input.userId' })
+    await page.find('[data-test=role] select').setValue('VIEWER')
+    await send(page, '[data-test=role]')
+    expect(page.find('[data-test=failure]').text()).toContain('This is the only admin.')
+  })
+
+  it('are shut out with a reason, and let in again', async () => {
+    const suspension = { at: '2026-01-01T00:00:00Z', reason: 'Spam' }
+    const { page, asked } = await open({
+      SuspendUser: { suspendUser: { user: account({ suspension }) } },
+      ReinstateUser: { reinstateUser: { user: account() } },
+    })
+    await find(page, 'tom')
+    await page.find('[data-test=suspend]').trigger('click')
+    const yes = page.find('[data-test=yes]').element as HTMLButtonElement
+    expect(yes.disabled).toBe(true)
+    await page.find('form[data-test=suspend] input').setValue('Spam')
+    await send(page, 'form[data-test=suspend]')
+    expect(asked('SuspendUser')).toEqual([{ input: { userId: 'user tom', reason: 'Spam' } }])
+    expect(page.find('[data-test=suspended]').text()).toContain('Spam')
+    await page.find('[data-test=reinstate]').trigger('click')
+    await flushPromises()
+    expect(page.find('[data-test=suspended]').exists()).toBe(false)
+    expect(page.find('[data-test=suspend]').exists()).toBe(true)
+  })
+})
+
+describe('topics', () => {
+  it('are added, and a taken slug is said at its field', async () => {
+    const chess = { id: 'to_2', slug: 'chess', name: 'Chess', retired: false }
+    const { page, answers } = await open({
+      CreateTopic: new Refusal({ code: 'CONFLICT', field: 'input.slug' }),
+    })
+    const [slug, name] = page.findAll('[data-test=add-topic] input')
+    await slug!.setValue('chess')
+    await name!.setValue('Chess')
+    await send(page, '[data-test=add-topic]')
+    expect(page.find('[data-test=add-topic] .field-error').text()).toContain('This slug is taken.')
+    answers['CreateTopic'] = { createTopic: { topic: chess } }
+    await send(page, '[data-test=add-topic]')
+    const names = page.findAll('[data-test=topic]').map((topic) => topic.text())
+    expect(names[0]).toContain('Chess')
+  })
+
+  it('are retired, stay in sight, and are offered again', async () => {
+    const { page, asked } = await open({
+      RetireTopic: ({ input }) => ({
+        retireTopic: { topic: { ...music, retired: input.retired } },
+      }),
+    })
+    for (const retired of [true, false]) {
+      await page.find('[data-test=retire]').trigger('click')
+      await flushPromises()
+      expect(page.find('[data-test=topic]').text().includes('retired')).toBe(retired)
+    }
+    expect(asked('RetireTopic').map(({ input }) => input.retired)).toEqual([true, false])
+  })
+})
+
+describe('the record', () => {
+  it('says what, by whom, how often; the operator has no address', async () => {
+    const { page } = await open({
+      AuditRecords: records(
+        record('SIGN_IN_FAILED', { times: 5, actor: null, detail: 'mia' }),
+        record('PASSWORD_SET', { actor: null, address: null }),
+      ),
+    })
+    const rows = page.findAll('[data-test=record]').map((shown) => shown.text())
+    expect(rows[0]).toContain('Sign-in failed · 5 times')
+    expect(rows[0]).toContain('192.0.2.1')
+    expect(rows[1]).toContain('operator')
+  })
+
+  it('is narrowed by kind at once, and by handle when sent', async () => {
+    const { page, asked } = await open()
+    await page.find('[data-test=audit] select').setValue('KEY_READ')
+    await flushPromises()
+    await page.find('[data-test=audit] input').setValue('Mia')
+    await send(page, '[data-test=audit] form')
+    expect(asked('AuditRecords').map(({ kind, actor }) => [kind, actor])).toEqual([
+      [null, null],
+      ['KEY_READ', null],
+      ['KEY_READ', 'mia'],
+    ])
+  })
+})
