@@ -36,7 +36,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 8000,
     reportCompressedSize: false,
     rolldownOptions: {
-      input: [page('index.html'), page('graphiql.html')],
+      input: [page('index.html'), page('embed.html'), page('graphiql.html')],
       // React's "use client" marks mean nothing to a page without a server part.
       onLog: (level, log, next) => log.code !== 'MODULE_LEVEL_DIRECTIVE' && next(level, log),
     },

@@ -46,6 +46,8 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/studio/", get(index))
         .route("/view/{loc}", get(async |loc| with_slash("view", loc)))
         .route("/studio/{loc}", get(async |loc| with_slash("studio", loc)))
+        .route("/embed/{loc}", get(async |loc| with_slash("embed", loc)))
+        .route("/embed/{loc}/", get(embed))
         .route("/graphiql", get(graphiql))
         .route("/graphiql/", get(graphiql))
         .route("/assets/{*path}", get(asset))
@@ -59,13 +61,23 @@ async fn index(headers: HeaderMap) -> Response {
 
 /// GraphiQL writes styles into its page.
 async fn graphiql(headers: HeaderMap) -> Response {
-    let mut response = file("graphiql.html", ASK_AGAIN, &headers).unwrap_or_else(not_built);
-    let policy =
-        POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'; font-src 'self' data:");
-    if let Ok(policy) = HeaderValue::from_str(&policy) {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    let response = file("graphiql.html", ASK_AGAIN, &headers).unwrap_or_else(not_built);
+    with_policy(response, "style-src 'self'", "style-src 'self' 'unsafe-inline'; font-src 'self' data:")
+}
+
+/// The player alone, which every site may put into a frame: nothing on that page changes anything, so nobody can be
+/// tricked into pressing what they do not see. nginx says the same of its own answers there.
+async fn embed(headers: HeaderMap) -> Response {
+    let response = file("embed.html", ASK_AGAIN, &headers).unwrap_or_else(not_built);
+    with_policy(response, "frame-ancestors 'self'", "frame-ancestors *")
+}
+
+/// The page under the policy of all pages but for one part of it.
+fn with_policy(mut page: Response, part: &str, instead: &str) -> Response {
+    if let Ok(policy) = HeaderValue::from_str(&POLICY.replace(part, instead)) {
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    response
+    page
 }
 
 fn with_slash(pages: &str, Path(loc): Path<String>) -> Response {

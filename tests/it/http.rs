@@ -166,6 +166,32 @@ async fn every_answer_carries_the_headers_that_protect_browsers() {
 }
 
 #[tokio::test]
+async fn the_player_alone_may_be_framed_by_every_site_and_no_other_page_may() {
+    let server = Server::start().await;
+    let loc = "0192d4e0-7d3c-7c1e-9c7a-000000000000";
+    for (path, framers) in [
+        (format!("/embed/{loc}/"), "*"),
+        (format!("/embed/{loc}/more"), "'self'"),
+        ("/embed/".to_owned(), "'self'"),
+        (format!("/view/{loc}/"), "'self'"),
+        (format!("/studio/{loc}/"), "'self'"),
+        ("/sign-in".to_owned(), "'self'"),
+        ("/dashboard".to_owned(), "'self'"),
+        ("/nothing".to_owned(), "'self'"),
+    ] {
+        let reply = server.send("GET", &path, &[("accept", "text/html")], "").await;
+        let policy = reply.header("content-security-policy").unwrap_or_default();
+        let part = policy.split(';').map(str::trim).find(|part| part.starts_with("frame-ancestors"));
+        assert_eq!(part, Some(&*format!("frame-ancestors {framers}")), "{path}");
+        assert!(policy.contains("script-src 'self';") && reply.header("x-frame-options").is_none(), "{path}");
+    }
+    for page in ["view", "studio", "embed"] {
+        let reply = server.send("GET", &format!("/{page}/{loc}"), &[], "").await;
+        assert_eq!(reply.header("location"), Some(&*format!("/{page}/{loc}/")));
+    }
+}
+
+#[tokio::test]
 async fn health_says_what_is_wrong() {
     let server = Server::start().await;
     assert_eq!(server.send("GET", "/healthz", &[], "").await.status, 200);

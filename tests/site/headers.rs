@@ -6,11 +6,12 @@ use crate::support::{Site, seconds, until};
 
 /// What every answer must say, once.
 fn look_at(what: &str, answer: &Response) {
+    let framers = if what.contains("/embed/") { "frame-ancestors *" } else { "frame-ancestors 'self'" };
     for (name, part) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "same-origin"),
         ("permissions-policy", "camera=()"),
-        ("content-security-policy", "frame-ancestors 'self'"),
+        ("content-security-policy", framers),
     ] {
         let values: Vec<_> = answer.headers().get_all(name).iter().collect();
         let told = values.first().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -36,6 +37,7 @@ async fn every_answer_of_the_public_door_protects_browsers() {
     for (method, path, status) in [
         (Method::GET, "/".to_owned(), 200),
         (Method::GET, "/graphiql".to_owned(), 200),
+        (Method::GET, format!("/embed/{loc}/"), 200),
         (Method::GET, "/graphql".to_owned(), 400),
         (Method::GET, "/nothing".to_owned(), 404),
         (Method::GET, format!("/live/{loc}/index.m3u8"), 404),
@@ -58,7 +60,7 @@ async fn every_answer_of_the_public_door_protects_browsers() {
     assert_eq!(large.status(), 413);
     look_at("a large body", &large);
     site.kill_api().await;
-    for path in ["/", "/graphql"] {
+    for path in ["/", "/graphql", "/embed/x/"] {
         let away = until("nginx answers by itself", seconds(10), async || {
             let answer = site.client.get(site.url(path)).send().await.ok()?;
             (answer.status() == 503).then_some(answer)

@@ -122,9 +122,13 @@ export const en = {
     protectedDenied: 'Its owner decides who may watch it, and your account may not.',
     by: 'by {name}',
     onAirFor: 'On the air for {time}',
+    share: 'Embed',
+    shareHint: 'Put this where the player is to be on your page.',
+    snippet: 'Code to embed the player',
     manage: 'Manage in the studio',
     keys: 'Keys: space or k pauses, m mutes, f fills the screen, i puts the picture in a corner, l goes back to live.',
     backToLive: 'Back to live',
+    openSite: 'Open on {site}',
   },
   ended: {
     PUBLISHER_GONE: 'The stream has ended.',

@@ -119,9 +119,13 @@ export const zh: Messages = {
     protectedDenied: '由频道所有者决定谁可以观看，你的账号没有权限。',
     by: '主播：{name}',
     onAirFor: '已直播 {time}',
+    share: '嵌入',
+    shareHint: '把它放到你网页上要显示播放器的位置。',
+    snippet: '嵌入播放器的代码',
     manage: '在工作室中管理',
     keys: '快捷键：空格或 k 暂停，m 静音，f 全屏，i 画中画，l 回到直播。',
     backToLive: '回到直播',
+    openSite: '在 {site} 打开',
   },
   ended: {
     PUBLISHER_GONE: '直播已结束。',

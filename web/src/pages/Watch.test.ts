@@ -1,5 +1,6 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import Embed from '../embed/Embed.vue'
 import type { Me } from '../session'
 import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
 import Watch from './Watch.vue'
@@ -32,9 +33,9 @@ const playback = {
   },
 }
 
-async function watch(answers: Answers, me?: Me) {
+async function watch(answers: Answers, me?: Me, page: typeof Watch | typeof Embed = Watch) {
   const server = fakeServer({ StartPlayback: playback, ...answers })
-  const visited = await visit(Watch, server, {
+  const visited = await visit(page, server, {
     at: `/view/${LOC}/`,
     props: { loc: LOC },
     stubs: { Player },
@@ -132,9 +133,25 @@ it('leads its owner to the studio, and nobody else', async () => {
   expect(link((await watch(answers)).page)).toBe(false)
 })
 
+it('offers what to put into another page', async () => {
+  const { page } = await watch({ WatchChannel: channel(null) })
+  const snippet = page.find('details textarea').element as HTMLTextAreaElement
+  expect(snippet.value).toContain(`/embed/${LOC}/`)
+})
+
 it('says so when there is no such channel', async () => {
   for (const answer of [{ channel: null }, new Refusal({ code: 'BAD_USER_INPUT' })]) {
     const { page } = await watch({ WatchChannel: answer })
     expect(page.find('[data-test=not-found]').text()).toContain('No such channel')
   }
+})
+
+it('is alone in a frame, and every way out of it is another window', async () => {
+  const answers = { WatchChannel: channel(aStream(LOC)) }
+  const { page } = await watch(answers, undefined, Embed)
+  expect(page.find('[data-test=player]').exists()).toBe(true)
+  const links = page.findAll('a')
+  expect(links.map((link) => link.attributes('href'))).toEqual([`/view/${LOC}/`])
+  expect(links.map((link) => link.attributes('target'))).toEqual(['_blank'])
+  expect(page.findAll('form, input, select')).toEqual([])
 })
