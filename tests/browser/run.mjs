@@ -5,85 +5,19 @@
 //
 // Nobody may be live when it starts. It ends with 0 when all is well, and says what is not.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chromium } from 'playwright-core';
+import { broadcast, complaints, need, open, PHONE, picture, site, tellAll, untilPicture } from './browser.mjs';
 
-const need = (name) => process.env[name] ?? assert.fail(`${name} is not set`);
-const site = need('TALLY_URL').replace(/\/$/, '');
 const [rtmp, loc, key] = ['TALLY_RTMP_URL', 'TALLY_LOC', 'TALLY_STREAM_KEY'].map(need);
-const screenshots = process.env.TALLY_SCREENSHOTS;
-const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const executablePath = process.env.TALLY_BROWSER ?? browsers.find(existsSync);
-if (screenshots) mkdirSync(screenshots, { recursive: true });
-
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking',
-    '--disable-component-update --disable-sync --disable-dev-shm-usage',
-  ].flatMap((some) => some.split(' ')),
-});
-
-/** What no page may do, seen on any of them. */
-const complaints = [];
-
-async function open(path, options = {}) {
-  const context = await browser.newContext({
-    viewport: { width: 1280, height: 800 },
-    colorScheme: 'dark',
-    ...options,
-  });
-  const page = await context.newPage();
-  const complain = (what) => complaints.push(`${path}: ${what}`);
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => {
-      console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}`);
-    });
-  });
-  page.on('console', (message) => {
-    if (message.type() !== 'error') return;
-    // A playlist that is not there yet is asked for until it is; browsers call each 404 an error.
-    const { url } = message.location();
-    if (/\b404\b/.test(message.text()) && /\/live\/.*index\.m3u8$/.test(url)) return;
-    complain(`console: ${message.text()} (${url})`);
-  });
-  page.on('pageerror', (error) => complain(`uncaught: ${error.stack}`));
-  const elsewhere = (url) => /^(http|ws)s?:/.test(url) && new URL(url).host !== new URL(site).host;
-  context.on('request', (request) => elsewhere(request.url()) && complain(`asks ${request.url()}`));
-  page.on('websocket', (socket) => elsewhere(socket.url()) && complain(`connects to ${socket.url()}`));
-  await page.goto(site + path);
-  return page;
-}
-
-async function picture(page, name) {
-  if (screenshots) await page.screenshot({ path: join(screenshots, `${name}.png`) });
-}
-
+const pages = {};
 let ffmpeg;
-function broadcast() {
-  ffmpeg = spawn(
-    'ffmpeg',
-    [
-      '-nostdin -loglevel fatal -re -f lavfi -i testsrc2=size=640x360:rate=30',
-      '-f lavfi -i sine=frequency=440:sample_rate=44100',
-      '-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -r 30 -g 30 -keyint_min 30',
-      '-sc_threshold 0 -b:v 500k -c:a aac -b:a 64k -f flv',
-    ]
-      .flatMap((some) => some.split(' '))
-      .concat(`${rtmp}/${key}`),
-    { stdio: 'ignore' },
-  );
-}
 
 const stories = {
   async 'the front page says that nobody is live'() {
     const page = (pages.home = await open('/'));
     await page.locator('[data-test=empty]').waitFor();
     await picture(page, 'home-empty');
-    const phone = await open('/', { viewport: { width: 390, height: 844 }, colorScheme: 'light' });
+    const phone = await open('/', { ...PHONE, colorScheme: 'light' });
     await phone.locator('[data-test=empty]').waitFor();
     await picture(phone, 'home-empty-phone-light');
     await phone.context().close();
@@ -109,7 +43,7 @@ const stories = {
   },
 
   async 'a broadcast begins, and everything open shows it by itself'() {
-    broadcast();
+    ffmpeg = broadcast(rtmp, key);
     const { home, view, graphiql } = pages;
     await response(graphiql, 'StreamStarted');
     await picture(graphiql, 'graphiql-event');
@@ -139,7 +73,7 @@ const stories = {
       await place.locator('[data-test=viewers]', { hasText: /^1$/ }).waitFor();
     }
     await picture(pages.view, 'view-live');
-    const phone = await open(`/view/${loc}/`, { viewport: { width: 390, height: 844 }, colorScheme: 'light' });
+    const phone = await open(`/view/${loc}/`, { ...PHONE, colorScheme: 'light' });
     await untilPicture(phone);
     await picture(phone, 'view-live-phone-light');
     await pages.view.locator('[data-test=viewers]', { hasText: /^2$/ }).waitFor();
@@ -201,30 +135,4 @@ async function response(page, word) {
   await pane.filter({ hasText: word }).waitFor({ timeout: 30_000 });
 }
 
-/** Waits until the player shows a picture, and nothing says any more that it is starting. */
-async function untilPicture(page) {
-  const shown = () => {
-    const video = document.querySelector('video');
-    return video?.currentTime > 0 && video.readyState >= 3 && !video.seeking && !video.paused;
-  };
-  await page.waitForFunction(shown, null, { timeout: 30_000 });
-  await page.getByText('Starting…').waitFor({ state: 'detached' });
-}
-
-const pages = {};
-let failed = false;
-for (const [story, tell] of Object.entries(stories)) {
-  try {
-    await tell();
-    console.log(`ok      ${story}`);
-  } catch (error) {
-    failed = true;
-    console.log(`FAILED  ${story}\n${error.stack}`);
-    for (const [name, page] of Object.entries(pages)) await picture(page, `failed-${name}`);
-    break;
-  }
-}
-if (failed) complaints.forEach((complaint) => console.log(complaint));
-ffmpeg?.kill('SIGKILL');
-await browser.close();
-process.exit(failed ? 1 : 0);
+await tellAll(stories, pages, () => ffmpeg?.kill('SIGKILL'));

@@ -8,14 +8,38 @@ use tokio::process::Command;
 
 use crate::support::{Actor, Site, seconds};
 
+/// What tells that story, once it knows where the site is.
+fn story(name: &str, site: &Site) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    assert!(
+        scripts.join("node_modules/axe-core").exists(),
+        "what drives the browser is not installed: `make test` does it, or `npm ci` in tests/browser"
+    );
+    let mut node = Command::new("node");
+    node.arg(scripts.join(name)).env("TALLY_URL", site.url("")).stdin(Stdio::null()).kill_on_drop(true);
+    node
+}
+
+async fn tell(mut story: Command) {
+    let output =
+        tokio::time::timeout(seconds(180), story.output()).await.expect("it ends").expect("node runs");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_new_broadcasts_with_what_the_pages_offer() {
+    let _turn = crate::turn().await;
+    let site = Site::start(&["--reconnect-window", "4s", "--viewer-ttl", "6s"]).await;
+    let mut node = story("newcomer.mjs", &site);
+    node.env("TALLY_ADMIN_PASSWORD", &site.admin_password);
+    tell(node).await;
+    site.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_show_what_happens_by_themselves() {
     let _turn = crate::turn().await;
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    assert!(
-        scripts.join("node_modules/playwright-core").exists(),
-        "the browser's driver is not installed: `make test` does it, or `npm ci` in tests/browser"
-    );
     let site = Site::start(&["--reconnect-window", "4s", "--viewer-ttl", "6s"]).await;
     let streamer = Actor::streamer(&site, "hedy").await;
     let channel = streamer.channel("Hedy tries things", false).await;
@@ -25,12 +49,9 @@ async fn the_pages_show_what_happens_by_themselves() {
         "defaultStreamName": "An evening of frequencies"});
     streamer.data(describe, json!({"input": words})).await;
 
-    let mut node = Command::new("node");
-    node.arg(scripts.join("run.mjs")).env("TALLY_URL", site.url("")).env("TALLY_RTMP_URL", site.rtmp());
-    node.env("TALLY_LOC", &channel.loc).env("TALLY_STREAM_KEY", &channel.key);
-    let run = node.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(seconds(180), run).await.expect("it ends").expect("node runs");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let mut node = story("run.mjs", &site);
+    node.env("TALLY_RTMP_URL", site.rtmp()).env("TALLY_LOC", &channel.loc);
+    node.env("TALLY_STREAM_KEY", &channel.key);
+    tell(node).await;
     site.stop().await;
 }

@@ -1,0 +1,205 @@
+// Somebody new comes to the site and broadcasts; all that they do, they do on the pages.
+//
+//   TALLY_URL=http://127.0.0.1:8080 TALLY_ADMIN_PASSWORD=… [TALLY_SCREENSHOTS=DIR] [TALLY_BROWSER=…] node newcomer.mjs
+//
+// Nobody may be live when it starts, nor the handle `ada` be anybody's. It ends with 0 when all is well, and says what is not.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { broadcast, complaints, need, picture, portraits, site, somebody, tellAll, untilPicture } from './browser.mjs';
+
+const PASSWORD = 'counting engines';
+const pages = {};
+let publisher, loc, server, key;
+
+/** A new page in somebody's browser. */
+async function go(context, path) {
+  const page = await context.newPage();
+  await page.goto(site + path);
+  return page;
+}
+
+/** The figure of viewers that a page shows. */
+const shows = (page, figure) => page.locator('[data-test=viewers]', { hasText: new RegExp(`^${figure}$`) }).first().waitFor();
+
+const stories = {
+  async 'somebody new signs up'() {
+    const ada = (pages.ada = await go(await somebody(), '/'));
+    await ada.getByRole('link', { name: 'Sign in' }).click();
+    await portraits(ada, 'sign-in');
+    await ada.getByLabel('Handle').fill('nobody_here');
+    await ada.getByLabel('Password').fill('wrong password');
+    await ada.getByRole('button', { name: 'Sign in' }).click();
+    await ada.locator('[data-test=failure]', { hasText: 'do not belong together' }).waitFor();
+    await ada.getByRole('link', { name: 'Sign up' }).click();
+    await portraits(ada, 'sign-up');
+    await ada.getByLabel('Handle').fill('admin');
+    await ada.getByLabel('Name that others see').fill('Ada');
+    await ada.getByLabel('Password').fill(PASSWORD);
+    await ada.getByRole('button', { name: 'Make the account' }).click();
+    await ada.getByText('This handle is taken.').waitFor();
+    await ada.getByLabel('Handle').fill('ada');
+    await ada.getByRole('button', { name: 'Make the account' }).click();
+    await ada.getByRole('link', { name: 'Account of Ada' }).waitFor();
+    const kept = await ada.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+    assert.equal(kept, '[{},{},""]', 'no script can read the session');
+    await ada.getByRole('link', { name: 'Studio', exact: true }).click();
+    await ada.getByText('You need the role of a streamer').waitFor();
+    await portraits(ada, 'studio-closed');
+  },
+
+  async 'an admin makes them a streamer'() {
+    const admin = (pages.admin = await go(await somebody(), '/dashboard'));
+    await admin.locator('[data-test=gate]').getByRole('link', { name: 'Sign in' }).click();
+    await admin.getByLabel('Handle').fill('admin');
+    await admin.getByLabel('Password').fill(need('TALLY_ADMIN_PASSWORD'));
+    await admin.getByRole('button', { name: 'Sign in' }).click();
+    const users = admin.locator('[data-test=users]');
+    await users.getByLabel('Handle').fill('ada');
+    await users.getByRole('button', { name: 'Look up' }).click();
+    await users.getByLabel('Role').selectOption('STREAMER');
+    await users.getByRole('button', { name: 'Save' }).click();
+    await users.getByText('ada is now: Streamer.').waitFor();
+    await admin.locator('[data-test=record]', { hasText: 'Signed up' }).first().waitFor();
+    await portraits(admin, 'dashboard');
+  },
+
+  async 'they make a channel'() {
+    const { ada } = pages;
+    await ada.reload();
+    await ada.locator('[data-test=no-channels]').waitFor();
+    await portraits(ada, 'studio-empty');
+    await ada.getByRole('link', { name: 'New channel' }).click();
+    await ada.getByLabel('Name', { exact: true }).fill('Ada counts');
+    await ada.getByLabel('Topic').selectOption({ index: 1 });
+    await portraits(ada, 'new-channel');
+    await ada.getByRole('button', { name: 'Make the channel' }).click();
+    await ada.locator('[data-test=desk]').waitFor();
+    loc = new URL(ada.url()).pathname.split('/')[2];
+    await portraits(ada, 'channel-off');
+  },
+
+  async 'they read the server and the key, and connect'() {
+    const { ada } = pages;
+    const connect = ada.locator('[data-test=connect]');
+    const [serverBox, keyBox] = [0, 1].map((nth) => connect.locator('[data-test=copy-value]').nth(nth));
+    assert.match(await keyBox.inputValue(), /^•+$/, 'the key is hidden');
+    await connect.locator('[data-test=reveal]').click();
+    await ada.waitForFunction((box) => box.value.startsWith('tk_'), await keyBox.elementHandle());
+    [server, key] = [await serverBox.inputValue(), await keyBox.inputValue()];
+    await connect.locator('[data-test=reveal]').click();
+    publisher = broadcast(server, key);
+    await ada.locator('[data-test=connect][data-state=live]').waitFor();
+    await ada.locator('[data-test=on-air]').waitFor();
+  },
+
+  async 'others see it begin, and watch; the counts move on every screen'() {
+    const bob = (pages.bob = await go(await somebody(), '/'));
+    const card = bob.locator(`[data-test=stream-card][data-loc="${loc}"]`);
+    await card.waitFor();
+    await portraits(bob, 'home');
+    await card.getByRole('link').click();
+    await untilPicture(bob);
+    await shows(bob, 1);
+    const { ada, admin } = pages;
+    await ada.locator('[data-test=watching]', { hasText: /^1$/ }).waitFor();
+    await admin.locator('[data-test=site-viewers]', { hasText: /^1$/ }).waitFor();
+    const carol = (pages.carol = await go(await somebody({ locale: 'zh-CN' }), `/view/${loc}/`));
+    await carol.getByText('正在直播').or(carol.getByText('直播中')).first().waitFor();
+    await carol.waitForFunction(() => document.querySelector('video')?.currentTime > 0, null, { timeout: 30_000 });
+    await shows(bob, 2);
+    await ada.locator('[data-test=watching]', { hasText: /^2$/ }).waitFor();
+    await admin.locator('[data-test=site-viewers]', { hasText: /^2$/ }).waitFor();
+    await portraits(bob, 'watch');
+    await picture(carol, 'watch-chinese');
+    await ada.locator('[data-test=chart] canvas').waitFor();
+    await portraits(ada, 'channel-live');
+    await portraits(admin, 'dashboard-live');
+  },
+
+  async 'they name it while it is on the air, and everybody reads the new name'() {
+    const { ada, bob } = pages;
+    const form = ada.locator('[data-test=stream-form]');
+    await form.getByLabel('Name of the stream').fill('Numbers of Bernoulli');
+    await form.getByRole('button', { name: 'Save' }).click();
+    await bob.getByRole('heading', { name: 'Numbers of Bernoulli' }).waitFor();
+  },
+
+  async 'the player works in a frame of a page from elsewhere'() {
+    const snippet = await pages.bob.locator('details textarea').inputValue();
+    const body = `<!doctype html><html lang="en"><title>Elsewhere</title>${snippet}</html>`;
+    const elsewhere = createServer((_request, response) => response.setHeader('content-type', 'text/html').end(body));
+    await new Promise((resolve) => elsewhere.listen(0, 'localhost', resolve));
+    // Another site than 127.0.0.1, as far as a browser is concerned.
+    const address = `http://localhost:${elsewhere.address().port}/`;
+    const dora = await (await somebody({ elsewhere: address })).newPage();
+    await dora.goto(address);
+    const frame = dora.frameLocator('iframe');
+    await frame.locator('[data-phase=live]').waitFor();
+    await frame.locator('video').waitFor();
+    await picture(dora, 'embed-elsewhere');
+    await dora.context().close();
+    elsewhere.close();
+  },
+
+  async 'the key is replaced, and the stream stops on every screen'() {
+    const { ada, admin, bob, carol } = pages;
+    const connect = ada.locator('[data-test=connect]');
+    await connect.getByRole('button', { name: 'Replace the stream key' }).click();
+    await connect.getByRole('button', { name: 'Replace it now' }).click();
+    await connect.getByText('There is a new key.').waitFor();
+    await bob.locator('[data-phase=off]').waitFor();
+    await carol.locator('[data-phase=off]').waitFor();
+    await carol.getByText('直播已结束。').waitFor();
+    await ada.locator('[data-test=connect][data-state=off]').waitFor();
+    await ada.locator('[data-test=past] td', { hasText: 'Numbers of Bernoulli' }).waitFor();
+    await admin.locator('[data-test=streams]', { hasText: /^0$/ }).waitFor();
+    await portraits(ada, 'channel-past');
+    await sleep(500);
+    publisher.kill('SIGKILL');
+  },
+
+  async 'with the new key they are on again, and the pages that were left open play it'() {
+    const { ada, bob } = pages;
+    const connect = ada.locator('[data-test=connect]');
+    await connect.locator('[data-test=reveal]').click();
+    const keyBox = connect.locator('[data-test=copy-value]').nth(1);
+    await ada.waitForFunction((box) => box.value.startsWith('tk_'), await keyBox.elementHandle());
+    const fresh = await keyBox.inputValue();
+    assert.notEqual(fresh, key);
+    publisher = broadcast(server, fresh);
+    await bob.locator('[data-phase=live]').waitFor();
+    await untilPicture(bob);
+  },
+
+  async 'they end it, and delete the channel'() {
+    const { ada, bob } = pages;
+    const onAir = ada.locator('[data-test=on-air]');
+    await onAir.getByRole('button', { name: 'End the stream' }).click();
+    await onAir.getByRole('button', { name: 'End it now' }).click();
+    await bob.locator('[data-phase=off]').waitFor();
+    publisher.kill('SIGKILL');
+    const danger = ada.locator('[data-test=danger]');
+    await danger.getByRole('button', { name: 'Delete the channel' }).click();
+    await danger.getByLabel('Name of the channel').fill('Ada counts');
+    await danger.getByRole('button', { name: 'Delete it for good' }).click();
+    await ada.locator('[data-test=no-channels]').waitFor();
+  },
+
+  async 'they sign out, and are nobody'() {
+    const { ada } = pages;
+    await ada.getByRole('link', { name: 'Account of Ada' }).click();
+    await ada.locator('[data-test=account-page]').waitFor();
+    await portraits(ada, 'account');
+    await ada.locator('[data-test=sign-out]').click();
+    await ada.getByRole('link', { name: 'Sign in' }).waitFor();
+    await ada.goto(`${site}/account`);
+    await ada.locator('[data-test=gate]').waitFor();
+  },
+
+  async 'no page asks elsewhere, breaks its policy, complains, or shuts anybody out'() {
+    assert.deepEqual(complaints, []);
+  },
+};
+
+await tellAll(stories, pages, () => publisher?.kill('SIGKILL'));
