@@ -18,5 +18,5 @@ pub use keyring::{Keyring, NoStreamKey, NotSealedHere, StreamKey};
 pub use limit::{Limit, Wait};
 pub use password::{PasswordError, Passwords, Turn};
 pub use secrets::{Secrets, SecretsError};
-pub use session::{NoSessionToken, SESSION, SessionToken};
+pub use session::{NoSessionToken, SESSION, SessionToken, session_id};
 pub use viewer::{Action, Admission, Denied, Viewer};

@@ -26,6 +26,7 @@ mod price;
 mod recording;
 mod scalar;
 pub mod scan;
+mod session;
 mod source;
 mod stream;
 mod stream_list;
@@ -80,6 +81,7 @@ struct Query(
 #[graphql(name = "Mutation")]
 struct Mutation(
     user::UserMutation,
+    session::SessionMutation,
     suspension::SuspensionMutation,
     topic::TopicMutation,
     channels::ChannelMutation,

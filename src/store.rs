@@ -54,7 +54,7 @@ pub use keys::Resealed;
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
 pub use recordings::{Measures, Recording, RecordingChange, RecordingRow, Retention};
-pub use sessions::{Opened, SignedIn};
+pub use sessions::{Opened, PasswordChange, Session, SignedIn};
 pub use standing::Standing;
 pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
 pub use streams::{Airing, Counts, Stream, StreamChange};

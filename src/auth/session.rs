@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::ambient::Chance;
 
@@ -15,6 +16,13 @@ pub const SESSION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Tells what the token is to whoever finds one lying about, secret scanners among them.
 const PREFIX: &str = "tally_session_";
+
+/// What a session is called where it is listed, by the hash of its token: it leads back to neither.
+pub fn session_id(token_hash: &[u8]) -> Uuid {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update("the name of a session").chain_update(token_hash).finalize().into();
+    Uuid::from_u128(u128::from_be_bytes(std::array::from_fn(|index| digest[index])))
+}
 
 /// What a client sends as `Authorization: Bearer TOKEN`.
 #[derive(Clone, PartialEq, Eq)]

@@ -36,6 +36,8 @@ pub enum Action<'a> {
     Suspend,
     /// Read who did what.
     ReadAudit,
+    /// Look after one's own account: its password, its sessions.
+    ManageOneself,
 }
 
 /// How somebody comes by a protected channel who neither owns it nor is an admin.
@@ -69,6 +71,7 @@ impl Viewer {
         let role = acting.map(|user| user.role);
         let owns = |channel: &Channel| acting.is_some_and(|user| user.id == channel.owner_id);
         let allowed = match action {
+            Action::ManageOneself => role.is_some(),
             Action::CreateChannel => role >= Some(Role::Streamer),
             Action::EditChannel(channel) | Action::ReadKey(channel) => {
                 owns(channel) || role == Some(Role::Admin)

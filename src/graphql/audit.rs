@@ -25,7 +25,7 @@ pub(super) enum AuditKind {
     /// given, or empty when nobody can have such a handle. One record a minute for each account, and one for all handles that are nobody's; handle and address are
     /// those of the first time.
     SignInFailed,
-    /// A session was ended by `signOut`.
+    /// A session was ended by `signOut` or `revokeSession`.
     SignedOut,
     /// A stream key was shown. One record an hour for each reader and key.
     KeyRead,
@@ -41,7 +41,7 @@ pub(super) enum AuditKind {
     StreamEnded,
     /// A channel was deleted. The detail is its name.
     ChannelDeleted,
-    /// A user was given another password by the operator.
+    /// A user has another password: by `changePassword`, which ended all of their other sessions, or given by the operator.
     PasswordSet,
 }
 

@@ -8,6 +8,7 @@ use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
 use super::page::{PageArguments, cost};
 use super::scalar::{DateTime, NodeId, user_id};
+use super::session::{self, Session};
 use super::suspension::Suspension;
 use super::{cookie, input};
 use crate::auth::{Action, SessionToken};
@@ -32,7 +33,7 @@ pub(super) enum Role {
 #[derive(Clone)]
 pub(super) struct User(pub(super) store::User);
 
-/// Somebody with an account on this site. All of it but `suspension` is public.
+/// Somebody with an account on this site. All of it but `suspension` and `sessions` is public.
 #[Object]
 impl User {
     /// The user's opaque, globally unique id.
@@ -77,6 +78,13 @@ impl User {
         ctx.viewer().may(Action::Suspend).ok()?;
         let (at, reason) = self.0.suspended_at.zip(self.0.suspension_reason.clone())?;
         Some(Suspension { at: DateTime(at), reason })
+    }
+
+    /// Where this user is signed in: the open sessions, the newest first, 100 at the most. Null for everyone but the
+    /// user, admins included.
+    #[graphql(complexity = "100 * child_complexity")]
+    async fn sessions(&self, ctx: &Context<'_>) -> Option<Result<Vec<Session>>> {
+        if ctx.viewer().id() == Some(self.0.id) { Some(session::own(ctx, self).await) } else { None }
     }
 
     /// When the account was made.
@@ -136,6 +144,9 @@ pub(super) struct SetRolePayload {
     user: User,
 }
 
+/// What is said of a wrong password and of an unknown handle alike.
+const NOT_TOGETHER: &str = "handle and password do not belong together";
+
 /// Questions about users.
 #[derive(Default)]
 pub(super) struct UserQuery;
@@ -194,7 +205,7 @@ impl UserMutation {
             created_at: now,
         };
         match parts.store.create_user(&new, &ctx.deed().by(new.id)).await? {
-            Created::Made(user) => open_session(ctx, user).await,
+            Created::Made(user) => open_session(ctx, user, &password_hash).await,
             Created::Taken => {
                 Err(ApiError::Conflict { field: "input.handle", why: "this handle is taken".to_owned() })
             }
@@ -217,14 +228,15 @@ impl UserMutation {
         let turn = parts.passwords.turn().await?;
         // Many may have come at once, and been wrong while this one waited for its turn.
         let guess = parts.guesses.password(&input.handle, address)?;
+        let proven = stored.clone().unwrap_or_default();
         let right = parts.passwords.verify(turn, SecretString::from(input.password), stored).await?;
         let account = user.as_ref().map(|user| user.id);
         let opened = match user {
             Some(user) if right => {
                 guess.forgive();
-                open_session(ctx, user).await
+                open_session(ctx, user, &proven).await
             }
-            _ => Err(ApiError::Unauthenticated("handle and password do not belong together")),
+            _ => Err(ApiError::Unauthenticated(NOT_TOGETHER)),
         };
         if let Err(ApiError::Unauthenticated(_) | ApiError::Suspended) = opened {
             parts.store.note_failed_sign_in(&handle, account, &ctx.deed()).await?;
@@ -268,13 +280,15 @@ pub(super) fn standing(changed: Standing) -> Result<store::User> {
     }
 }
 
-async fn open_session(ctx: &Context<'_>, user: store::User) -> Result<AuthPayload> {
+/// Opens a session for whoever has shown the password that has this hash.
+async fn open_session(ctx: &Context<'_>, user: store::User, proven: &str) -> Result<AuthPayload> {
     let Parts { store, chance, session, .. } = ctx.parts();
     let (token, deed) = (SessionToken::new(chance), ctx.deed().by(user.id));
     let expires_at = deed.at() + *session;
-    match store.create_session(&token.hash(), user.id, expires_at, &deed).await? {
+    match store.create_session(&token.hash(), user.id, proven, expires_at, &deed).await? {
         Opened::Open => {}
         Opened::Suspended => return Err(ApiError::Suspended),
+        Opened::PasswordChanged => return Err(ApiError::Unauthenticated(NOT_TOGETHER)),
     }
     cookie::set(ctx, &token);
     Ok(AuthPayload { token: token.reveal(), user: User(user), expires_at: DateTime(expires_at) })

@@ -26,10 +26,40 @@ pub enum Opened {
     Open,
     /// The user is shut out.
     Suspended,
+    /// The password that was shown is another one by now.
+    PasswordChanged,
 }
 
+/// A session of somebody's, as they may look at it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = sessions, check_for_backend(diesel::pg::Pg))]
+pub struct Session {
+    /// The hash of its token.
+    pub token_hash: Vec<u8>,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// Until when it holds.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What came of changing a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordChange {
+    /// It is changed, and so many other sessions have ended.
+    Changed {
+        /// How many.
+        ended: usize,
+    },
+    /// The password that was shown is another one by now.
+    Superseded,
+}
+
+/// How many sessions of a user are shown.
+const SHOWN: i64 = 100;
+
 impl Store {
-    /// Opens a session, and forgets those of the same user that have expired.
+    /// Opens a session for whoever has shown the password with the hash `proven`, and forgets those of the same user
+    /// that have expired.
     ///
     /// # Errors
     /// When the database fails.
@@ -37,6 +67,7 @@ impl Store {
         &self,
         token_hash: &[u8],
         user: UserId,
+        proven: &str,
         expires_at: DateTime<Utc>,
         deed: &Deed,
     ) -> Result<Opened> {
@@ -44,12 +75,14 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                // Whoever suspends waits for us and then ends the session, or we wait and see it.
-                let admitted =
-                    users::table.find(user).filter(users::suspended_at.is_null()).select(users::id);
-                let admitted = admitted.for_share().first::<UserId>(connection).await.optional()?;
-                if admitted.is_none() {
-                    return Ok(Opened::Suspended);
+                // Whoever suspends, or changes the password, waits for us and then ends the session, or we wait and
+                // see it.
+                let admitted = users::table.find(user).filter(users::suspended_at.is_null());
+                let admitted = admitted.select(users::password_hash).for_share();
+                match admitted.first::<String>(connection).await.optional()? {
+                    None => return Ok(Opened::Suspended),
+                    Some(hash) if hash != proven => return Ok(Opened::PasswordChanged),
+                    Some(_) => {}
                 }
                 let old = sessions::table.filter(sessions::user_id.eq(user));
                 diesel::delete(old.filter(sessions::expires_at.le(now))).execute(connection).await?;
@@ -97,6 +130,46 @@ impl Store {
                     record(connection, deed, of(AuditKind::SignedOut, user)).await?;
                 }
                 Ok(user.is_some())
+            })
+            .await
+    }
+
+    /// A user's sessions that hold, the newest first, up to a hundred.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sessions_of(&self, user: UserId, now: DateTime<Utc>) -> Result<Vec<Session>> {
+        let held = sessions::table.filter(sessions::user_id.eq(user)).filter(sessions::expires_at.gt(now));
+        let newest = held.order((sessions::created_at.desc(), sessions::token_hash)).limit(SHOWN);
+        Ok(newest.select(Session::as_select()).load(&mut self.connection().await?).await?)
+    }
+
+    /// Gives a user the password with the hash `after` in place of the one with the hash `before`, and ends all of
+    /// their sessions but `kept`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_password(
+        &self,
+        user: UserId,
+        before: &str,
+        after: &str,
+        kept: &[u8],
+        deed: &Deed,
+    ) -> Result<PasswordChange> {
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let account = users::table.find(user).filter(users::password_hash.eq(before));
+                let changed = diesel::update(account).set(users::password_hash.eq(after));
+                if changed.execute(connection).await? == 0 {
+                    return Ok(PasswordChange::Superseded);
+                }
+                let others = sessions::table.filter(sessions::user_id.eq(user));
+                let others = others.filter(sessions::token_hash.ne(kept));
+                let ended = diesel::delete(others).execute(connection).await?;
+                record(connection, deed, of(AuditKind::PasswordSet, user)).await?;
+                Ok(PasswordChange::Changed { ended })
             })
             .await
     }

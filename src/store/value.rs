@@ -206,7 +206,7 @@ words! {
         StreamEnded = "stream_ended",
         /// A channel was deleted.
         ChannelDeleted = "channel_deleted",
-        /// A user was given another password by the operator.
+        /// A user has another password, of their own making or the operator's.
         PasswordSet = "password_set",
     }
 }

@@ -31,6 +31,7 @@ mod presence;
 mod rights;
 mod rotation;
 mod schema;
+mod sessions;
 mod shared;
 mod site;
 mod socket;

@@ -1,5 +1,7 @@
 //! What depends on who asks, as the docs have it: each cell of the table is asked of the API.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tally::store::Role;
 
@@ -156,6 +158,10 @@ impl Cast {
                 let handle = json!({"handle": format!("somebody_{number}")});
                 (all(document, "Suspension"), handle, "/user/suspension")
             }
+            "User.sessions, of the viewer" => {
+                let document = "{ user(handle: \"viewer\") { sessions { * } } }";
+                (all(document, "Session"), json!({}), "/user/sessions")
+            }
             "auditRecords" => (all("{ auditRecords { * } }", "AuditRecordConnection"), json!({}), "/none"),
             "streamEvents" => {
                 let query = "{ liveStreams { eventCursor } }";
@@ -201,6 +207,9 @@ impl Cast {
         match mutation {
             "signUp" => json!({"handle": format!("new_{number}"), "password": "a long password"}),
             "signIn" => json!({"handle": "viewer", "password": "password of viewer"}),
+            // What everybody has of their own, [`Cast::own`] puts in.
+            "changePassword" => json!({"current": "", "new": "a long password"}),
+            "revokeSession" => json!({"sessionId": ""}),
             "startPlayback, public channel" => {
                 json!({"loc": self.channel(json!({}), false).await["loc"]})
             }
@@ -237,18 +246,40 @@ impl Cast {
         }
     }
 
-    /// What the API says to a question, in the words of the table.
-    async fn answer(&self, actor: usize, action: &str, question: &Question) -> String {
-        let mut actor = self.actors[actor].clone();
+    /// Whoever asks, with what they must have of their own to be answered.
+    async fn own(&self, actor: usize, action: &str, question: &Question) -> (Actor, Value) {
+        let (mut actor, mut variables) = (self.actors[actor].clone(), question.variables.clone());
+        if matches!(action, "changePassword" | "revokeSession") {
+            // So many passwords of the same few are looked at here that they would be held off.
+            self.site.clock.advance(Duration::from_secs(61));
+        }
         if action == "signOut" && actor.token.is_some() {
             actor = actor.again(&self.site).await;
         }
+        if action == "changePassword" {
+            // To the same one: others sign in with it later.
+            let password = json!(format!("password of {}", actor.handle));
+            variables["input"] = json!({"current": password, "new": password});
+        }
+        if action == "revokeSession" && actor.token.is_some() {
+            let spare = actor.again(&self.site).await;
+            let sessions = spare.data("{ me { sessions { id current } } }", json!({})).await;
+            let sessions = sessions["me"]["sessions"].as_array().unwrap();
+            let spare = sessions.iter().find(|session| session["current"] == true).unwrap();
+            variables["input"]["sessionId"] = spare["id"].clone();
+        }
+        (actor, variables)
+    }
+
+    /// What the API says to a question, in the words of the table.
+    async fn answer(&self, actor: usize, action: &str, question: &Question) -> String {
+        let (actor, variables) = self.own(actor, action, question).await;
         let answer = if question.document.starts_with("subscription") {
             let mut socket = match &actor.token {
                 Some(_) => Socket::of(self.site.public, &actor).await,
                 None => Socket::open(self.site.public).await,
             };
-            socket.start("1", &question.document, question.variables.clone()).await;
+            socket.start("1", &question.document, variables).await;
             let heard = socket.hear("1").await;
             if heard["type"] == "error" {
                 json!({"errors": heard["payload"]})
@@ -256,7 +287,7 @@ impl Cast {
                 heard["payload"].clone()
             }
         } else {
-            actor.ask(&question.document, question.variables.clone()).await
+            actor.ask(&question.document, variables).await
         };
         match answer["errors"][0]["extensions"]["code"].as_str() {
             Some("UNAUTHENTICATED") => "sign in".to_owned(),
