@@ -186,11 +186,25 @@ const stories = {
     await ada.locator('[data-test=no-channels]').waitFor();
   },
 
-  async 'they sign out, and are nobody'() {
+  async 'they change their password, which signs them out elsewhere, then sign out, and are nobody'() {
     const { ada } = pages;
     await ada.getByRole('link', { name: 'Account of Ada' }).click();
     await ada.locator('[data-test=account-page]').waitFor();
+    const elsewhere = (pages.elsewhere = await go(await somebody(), '/sign-in'));
+    await elsewhere.getByLabel('Handle').fill('ada');
+    await elsewhere.getByLabel('Password').fill(PASSWORD);
+    await elsewhere.getByRole('button', { name: 'Sign in' }).click();
+    await elsewhere.getByRole('link', { name: 'Account of Ada' }).waitFor();
+    await ada.reload();
+    await ada.locator('[data-test=session]').nth(1).waitFor();
     await portraits(ada, 'account');
+    await ada.getByLabel('Present password').fill(PASSWORD);
+    await ada.getByLabel('New password').fill('analytical engines');
+    await ada.getByRole('button', { name: 'Change the password' }).click();
+    await ada.getByText('one other session has ended').waitFor();
+    await ada.locator('[data-test=session]').nth(1).waitFor({ state: 'detached' });
+    // Nobody had to load that page again.
+    await elsewhere.getByRole('link', { name: 'Sign in' }).waitFor();
     await ada.locator('[data-test=sign-out]').click();
     await ada.getByRole('link', { name: 'Sign in' }).waitFor();
     await ada.goto(`${site}/account`);

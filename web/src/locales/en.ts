@@ -80,6 +80,20 @@ export const en = {
     closed: 'On this site the operator makes the accounts. Ask them for one.',
     role: 'Role',
     since: 'Account since',
+    changePassword: 'Change the password',
+    current: 'Present password',
+    currentWrong: 'This is not the password of this account.',
+    currentSuperseded:
+      'The password was changed elsewhere in this moment. Try again with the new one.',
+    new: 'New password',
+    changeWarning: 'Everywhere else you are signed out, at once.',
+    passwordChanged:
+      'The password is changed. | The password is changed, and one other session has ended. | The password is changed, and {n} other sessions have ended.',
+    sessions: 'Where you are signed in',
+    sessionSince: 'Since {time}',
+    sessionUntil: 'until {time} at the latest',
+    thisSession: 'This browser',
+    revoke: 'Sign out',
     needed: 'Sign in to see this',
     neededWhy: 'This page belongs to people with an account.',
     streamerNeeded: 'You need the role of a streamer',
@@ -312,7 +326,7 @@ export const en = {
     REINSTATED: 'Let in again',
     STREAM_ENDED: 'Stream ended by a moderator',
     CHANNEL_DELETED: 'Channel deleted',
-    PASSWORD_SET: 'Password set by the operator',
+    PASSWORD_SET: 'Password changed',
   },
 }
 

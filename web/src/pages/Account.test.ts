@@ -1,7 +1,7 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import SiteHeader from '../components/SiteHeader.vue'
-import { fakeServer, Refusal, somebody, visit } from '../testing/site'
+import { fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
 import Account from './Account.vue'
 import SignIn from './SignIn.vue'
 import SignUp from './SignUp.vue'
@@ -117,7 +117,7 @@ describe('the account', () => {
   })
 
   it('signs out, and the socket is opened anew as nobody', async () => {
-    const server = fakeServer({ SignOut: { signOut: true } })
+    const server = fakeServer({ Sessions: { me: null }, SignOut: { signOut: true } })
     const { page, session, router, reconnects } = await visit(Account, server, {
       at: '/account',
       me: somebody('VIEWER'),
@@ -131,12 +131,73 @@ describe('the account', () => {
   })
 
   it('stays signed in when signing out fails, and says so', async () => {
-    const server = fakeServer({ SignOut: new Refusal({ code: 'UNAVAILABLE' }) })
+    const server = fakeServer({
+      Sessions: { me: null },
+      SignOut: new Refusal({ code: 'UNAVAILABLE' }),
+    })
     const { page, session } = await visit(Account, server, { me: somebody('VIEWER') })
     await page.find('[data-test=sign-out]').trigger('click')
     await flushPromises()
     expect(session.me.value).not.toBeNull()
     expect(said(page)).toContain('Try again in a moment.')
+  })
+})
+
+describe('sessions and the password', () => {
+  const session = (id: string, current: boolean) => ({
+    id,
+    current,
+    createdAt: '2026-01-01T00:00:00Z',
+    expiresAt: '2026-02-01T00:00:00Z',
+  })
+  const open = async (answers: Answers = {}) => {
+    const both = { me: { id: 'user', sessions: [session('a', true), session('b', false)] } }
+    const server = fakeServer({ Sessions: both, ...answers })
+    return { ...(await visit(Account, server, { me: somebody('VIEWER') })), ...server }
+  }
+  const change = async (page: Visited['page']) => {
+    const form = page.find('[data-test=password] form')
+    const [current, wanted] = form.findAll('input[type=password]')
+    await current!.setValue('a password')
+    await wanted!.setValue('another one')
+    await form.trigger('submit')
+    await flushPromises()
+    return form
+  }
+
+  it('lists where one is signed in, and ends any but this one', async () => {
+    const { page, answers, asked } = await open({
+      RevokeSession: { revokeSession: { revokedSessionId: 'b' } },
+    })
+    const rows = () => page.findAll('[data-test=session]')
+    expect(rows().map((row) => row.find('button').exists())).toEqual([false, true])
+    expect(rows()[0]!.text()).toContain('This browser')
+    answers['Sessions'] = { me: { id: 'user', sessions: [session('a', true)] } }
+    await rows()[1]!.find('button').trigger('click')
+    await flushPromises()
+    expect(asked('RevokeSession')).toEqual([{ input: { sessionId: 'b' } }])
+    expect(rows()).toHaveLength(1)
+  })
+
+  it('changes the password, says what ended with it, and reads the list again', async () => {
+    const { page, asked } = await open({
+      ChangePassword: { changePassword: { revokedSessions: 1 } },
+    })
+    const form = await change(page)
+    expect(asked('ChangePassword')).toEqual([
+      { input: { current: 'a password', new: 'another one' } },
+    ])
+    expect(form.text()).toContain('one other session has ended')
+    expect(asked('Sessions')).toHaveLength(2)
+    const fields = form.findAll('input[type=password]').map((input) => input.element)
+    expect(fields.map((input) => (input as HTMLInputElement).value)).toEqual(['', ''])
+  })
+
+  it('says at the field that the present password is another one', async () => {
+    const wrong = new Refusal({ code: 'BAD_USER_INPUT', field: 'input.current' })
+    const { page } = await open({ ChangePassword: wrong })
+    const form = await change(page)
+    expect(form.find('.field-error').text()).toBe('This is not the password of this account.')
   })
 })
 
