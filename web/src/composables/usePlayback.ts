@@ -1,7 +1,7 @@
 import { useClientHandle } from '@urql/vue'
-import { ref } from 'vue'
+import { ref, shallowRef } from 'vue'
 import { StartPlaybackDocument } from '../graphql/graphql'
-import { codeOf } from '../lib/listen'
+import { failureOf, type Failure } from '../lib/failure'
 
 /** Answers that no second try will change: the channel is for others, or for whoever signs in. */
 const DENIALS = ['FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND'] as const
@@ -11,20 +11,37 @@ export type Denial = (typeof DENIALS)[number]
 export function usePlayback(loc: string) {
   const { client } = useClientHandle()
   const denied = ref<Denial | null>(null)
+  /** What became of the password that was given last. */
+  const failure = shallowRef<Failure | null>(null)
+  const busy = ref(false)
+  /** What opened the channel: kept for as long as this page is open, and nowhere else. */
+  let password: string | null = null
   let current: { path: string; expiresAt: number } | null = null
 
-  async function start(fallback: string): Promise<string | null> {
-    const { data, error } = await client.mutation(StartPlaybackDocument, { loc }).toPromise()
-    const code = codeOf(error)
-    denied.value = DENIALS.find((denial) => denial === code) ?? null
-    if (denied.value) return null
-    // Public video goes on without the API, so that the picture does not depend on it.
-    if (!data) return fallback
+  /** Asks for a URL; the failure when there is none. */
+  async function ask(given: string | null): Promise<Failure | null> {
+    const variables = { loc, password: given, renews: current?.path ?? null }
+    const { data, error } = await client.mutation(StartPlaybackDocument, variables).toPromise()
+    if (!data) return failureOf(error)
     const { url, expiresAt } = data.startPlayback.playback
     // Only the path: whatever name the server knows itself by, the video comes from this origin.
     const { pathname, search } = new URL(url, window.location.href)
     current = { path: pathname + search, expiresAt: Date.parse(expiresAt) }
-    return current.path
+    return null
+  }
+
+  async function start(fallback: string): Promise<string | null> {
+    const refused = await ask(password)
+    if (!refused) {
+      denied.value = null
+      return current?.path ?? fallback
+    }
+    // The channel has another password by now: it is for whoever knows that one.
+    const isOld = refused.code === 'BAD_USER_INPUT' && refused.field === 'password'
+    denied.value = isOld ? 'FORBIDDEN' : (DENIALS.find((it) => it === refused.code) ?? null)
+    if (isOld) password = null
+    // Public video goes on without the API, so that the picture does not depend on it.
+    return denied.value ? null : fallback
   }
 
   /** The URL to play, or null if this viewer may not. `renew` when the last one was refused. */
@@ -33,5 +50,16 @@ export function usePlayback(loc: string) {
     return start(fallback)
   }
 
-  return { playlist, denied }
+  /** Tries a password; once it was right, there is something to play. */
+  async function unlock(given: string) {
+    if (busy.value) return
+    busy.value = true
+    failure.value = await ask(given)
+    busy.value = false
+    if (failure.value) return
+    password = given
+    denied.value = null
+  }
+
+  return { playlist, denied, unlock, failure, busy }
 }

@@ -20,6 +20,7 @@ const channel = (stream: object | null, more: object = {}) => ({
     ...aStream(LOC).channel,
     description: 'Every Friday.',
     protected: false,
+    opensWithPassword: false,
     currentViewers: 0,
     topic: { id: 'music', slug: 'music', name: 'Music' },
     owner: { id: 'user mia', handle: 'mia', displayName: 'Mia' },
@@ -112,6 +113,35 @@ it('asks whoever has not signed in to do so for a protected channel, and comes b
   expect(denied.find('a').attributes('href')).toBe(`/sign-in?next=/view/${LOC}/`)
 })
 
+it('asks for the password of a channel that opens with one, and plays once it is right', async () => {
+  const refusal = (extensions: object) => new Refusal(extensions)
+  const { page, answers, asked } = await watch({
+    WatchChannel: channel(aStream(LOC), { protected: true, opensWithPassword: true }),
+    StartPlayback: refusal({ code: 'UNAUTHENTICATED' }),
+  })
+  const unlock = async (password: string) => {
+    await page.find('[data-test=unlock] input').setValue(password)
+    await page.find('[data-test=unlock]').trigger('submit')
+    await flushPromises()
+  }
+  answers['StartPlayback'] = refusal({ code: 'BAD_USER_INPUT', field: 'input.password' })
+  await unlock('wrong')
+  expect(page.find('.field-error').text()).toContain('not the password of this channel')
+  answers['StartPlayback'] = refusal({ code: 'RATE_LIMITED', retryAfterSeconds: 30 })
+  await unlock('wrong again')
+  expect(page.find('[data-test=failure]').text()).toContain('Wait 30 seconds')
+  answers['StartPlayback'] = playback
+  await unlock('open sesame')
+  expect(page.find('[data-test=player]').exists()).toBe(true)
+  expect(asked('StartPlayback').map(({ password }) => password)).toEqual([
+    null,
+    'wrong',
+    'wrong again',
+    'open sesame',
+  ])
+  expect(JSON.stringify({ ...localStorage, ...sessionStorage })).not.toContain('sesame')
+})
+
 it('tells whoever has signed in that a protected channel is not for them', async () => {
   const { page } = await watch(
     {
@@ -120,7 +150,7 @@ it('tells whoever has signed in that a protected channel is not for them', async
     },
     somebody('VIEWER', 'tom'),
   )
-  expect(page.find('[data-test=denied]').text()).toContain('your account may not')
+  expect(page.find('[data-test=denied]').text()).toContain('has not invited your account')
   expect(page.find('[data-test=denied] a').exists()).toBe(false)
 })
 
