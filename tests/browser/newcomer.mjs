@@ -10,7 +10,7 @@ import { broadcast, complaints, need, picture, portraits, site, somebody, tellAl
 
 const PASSWORD = 'counting engines';
 const pages = {};
-let publisher, loc, server, key;
+let publisher, loc, server, key, fresh;
 
 /** A new page in somebody's browser. */
 async function go(context, path) {
@@ -72,6 +72,7 @@ const stories = {
     await ada.getByRole('link', { name: 'New channel' }).click();
     await ada.getByLabel('Name', { exact: true }).fill('Ada counts');
     await ada.getByLabel('Topic').selectOption({ index: 1 });
+    await ada.getByLabel('Record', { exact: true }).check();
     await portraits(ada, 'new-channel');
     await ada.getByRole('button', { name: 'Make the channel' }).click();
     await ada.locator('[data-test=desk]').waitFor();
@@ -159,14 +160,56 @@ const stories = {
     publisher.kill('SIGKILL');
   },
 
-  async 'with the new key they are on again, and the pages that were left open play it'() {
+  async 'what was broadcast can be watched again'() {
+    const { ada, carol } = pages;
+    const recordings = ada.locator('[data-test=recordings]');
+    await recordings.getByText('for everybody who may watch').waitFor({ timeout: 60_000 });
+    await carol.goto(`${site}/view/${loc}/`);
+    await carol.locator('[data-test=recording] a').click();
+    await carol.waitForFunction(() => document.querySelector('video')?.currentTime > 0.5, null, { timeout: 30_000 });
+    await picture(carol, 'recording');
+    await portraits(ada, 'channel-recordings');
+  },
+
+  async 'with a password they protect it, and whoever knows it watches'() {
     const { ada, bob } = pages;
+    const settings = ada.locator('[data-test=channel-form]');
+    await settings.getByLabel('Protected').check();
+    await settings.getByRole('button', { name: 'Save' }).click();
+    await ada.getByText('The channel is protected:').waitFor();
+    const access = ada.locator('[data-test=access]');
+    await access.getByLabel('Password of the channel').fill('open sesame');
+    await access.getByRole('button', { name: 'Save' }).click();
+    await access.getByText('The password is set.').waitFor();
     const connect = ada.locator('[data-test=connect]');
     await connect.locator('[data-test=reveal]').click();
     const keyBox = connect.locator('[data-test=copy-value]').nth(1);
     await ada.waitForFunction((box) => box.value.startsWith('tk_'), await keyBox.elementHandle());
-    const fresh = await keyBox.inputValue();
+    fresh = await keyBox.inputValue();
     assert.notEqual(fresh, key);
+    publisher = broadcast(server, fresh);
+    await bob.locator('[data-test=denied]').waitFor();
+    const eve = (pages.eve = await go(await somebody(), `/view/${loc}/`));
+    const unlock = eve.locator('[data-test=unlock]');
+    await unlock.waitFor();
+    await portraits(eve, 'watch-protected');
+    for (const password of ['close sesame', 'open sesame']) {
+      await unlock.getByLabel('Password of the channel').fill(password);
+      await unlock.getByRole('button', { name: 'Watch' }).click();
+      if (password.startsWith('close')) await unlock.getByText('This is not the password').waitFor();
+    }
+    await untilPicture(eve);
+    await eve.close();
+    delete pages.eve;
+    publisher.kill('SIGKILL');
+    await bob.locator('[data-phase=off]').waitFor();
+    await settings.getByLabel('Protected').uncheck();
+    await settings.getByRole('button', { name: 'Save' }).click();
+    await access.getByText('The channel is open to everybody.').waitFor();
+  },
+
+  async 'with the new key they are on again, and the pages that were left open play it'() {
+    const { bob } = pages;
     publisher = broadcast(server, fresh);
     await bob.locator('[data-phase=live]').waitFor();
     await untilPicture(bob);

@@ -2,6 +2,7 @@ import { useClientHandle } from '@urql/vue'
 import { ref, shallowRef } from 'vue'
 import { StartPlaybackDocument } from '../graphql/graphql'
 import { failureOf, type Failure } from '../lib/failure'
+import { pathOf } from '../lib/next'
 
 /** Answers that no second try will change: the channel is for others, or for whoever signs in. */
 const DENIALS = ['FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND'] as const
@@ -24,9 +25,7 @@ export function usePlayback(loc: string) {
     const { data, error } = await client.mutation(StartPlaybackDocument, variables).toPromise()
     if (!data) return failureOf(error)
     const { url, expiresAt } = data.startPlayback.playback
-    // Only the path: whatever name the server knows itself by, the video comes from this origin.
-    const { pathname, search } = new URL(url, window.location.href)
-    current = { path: pathname + search, expiresAt: Date.parse(expiresAt) }
+    current = { path: pathOf(url), expiresAt: Date.parse(expiresAt) }
     return null
   }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { clock, count, regional } from './format'
+import { bytes, clock, count, regional } from './format'
 
 it('shortens large numbers as each language does', () => {
   expect(count(9_999, 'en')).toBe('9,999')
@@ -16,4 +16,15 @@ it('shows a length of time as a clock does', () => {
 it('writes dates as the country of the reader does', () => {
   expect(regional('en', ['fr-FR', 'en-GB', 'en-US'])).toBe('en-GB')
   expect(regional('zh', ['en-GB'])).toBe('zh')
+})
+
+it('says what something takes in the unit that fits', () => {
+  const sizes = [0, 900, 1_500_000, 2_340_000_000, 5e15]
+  expect(sizes.map((size) => bytes(size, 'en'))).toEqual([
+    '0 kB',
+    '0.9 kB',
+    '1.5 MB',
+    '2.3 GB',
+    '5,000 TB',
+  ])
 })

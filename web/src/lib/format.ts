@@ -33,3 +33,11 @@ export function moment(at: string | number, locale: string): string {
   const options = { dateStyle: 'medium', timeStyle: 'short' } as const
   return new Intl.DateTimeFormat(regional(locale), options).format(new Date(at))
 }
+
+/** What something takes on a disk. */
+export function bytes(size: number, locale: string): string {
+  const units = ['kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
+  const step = Math.min(units.length, Math.max(1, Math.floor(Math.log10(Math.max(size, 1)) / 3)))
+  const options = { style: 'unit', unit: units[step - 1], maximumFractionDigits: 1 } as const
+  return new Intl.NumberFormat(regional(locale), options).format(size / 1_000 ** step)
+}

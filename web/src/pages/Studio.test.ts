@@ -35,6 +35,14 @@ const desk: Answers = {
   StudioChannel: owned,
   WatchChannel: { channel: { ...channel, currentViewers: 0, stream: null } },
   PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [], pageInfo: last } } },
+  Recordings: { channel: { id: channel.id, recordings: { nodes: [], pageInfo: last } } },
+  Invited: {
+    channel: {
+      id: channel.id,
+      opensWithPassword: false,
+      invitedViewers: { nodes: [], pageInfo: last },
+    },
+  },
   StreamHealth: { channel: { id: channel.id, stream: null } },
   StreamKey: { channel: { id: channel.id, ingest: { streamKey: KEY } } },
 }
@@ -263,5 +271,98 @@ describe('the desk of a channel', () => {
     const { page } = await open({ StudioChannel: { channel: { ...channel, ingest: null } } })
     expect(page.find('[data-test=denied]').text()).toContain('This channel is not yours')
     expect(page.find('[data-test=connect]').exists()).toBe(false)
+  })
+})
+
+describe('who may watch', () => {
+  const tom = { id: 'user tom', handle: 'tom', displayName: 'Tom' }
+
+  it('is invited by handle, and let go again', async () => {
+    const { page, asked, answers } = await open({
+      InviteViewer: new Refusal({ code: 'NOT_FOUND' }),
+    })
+    const access = page.find('[data-test=access]')
+    const invite = async () => {
+      await access.find('[data-test=invite] input').setValue(' Tom ')
+      await access.find('[data-test=invite]').trigger('submit')
+      await flushPromises()
+    }
+    await invite()
+    expect(access.find('.field-error').text()).toBe('Nobody has this handle.')
+    answers['InviteViewer'] = { inviteViewer: { user: tom } }
+    await invite()
+    expect(asked('InviteViewer')[1]).toEqual({ input: { channelId: channel.id, handle: 'tom' } })
+    answers['UninviteViewer'] = { uninviteViewer: { channel: { id: channel.id } } }
+    await access.find('[data-test=invited] button').trigger('click')
+    await flushPromises()
+    expect(access.find('[data-test=invited]').exists()).toBe(false)
+  })
+
+  it('may come by a password, which is set and removed and never shown', async () => {
+    const set = (opensWithPassword: boolean) => ({
+      updateChannel: { channel: { id: channel.id, opensWithPassword } },
+    })
+    const { page, asked, answers } = await open({ SetChannelPassword: set(true) })
+    const access = page.find('[data-test=access]')
+    await access.find('[data-test=channel-password] input').setValue('open sesame')
+    await access.find('[data-test=channel-password]').trigger('submit')
+    await flushPromises()
+    expect(access.text()).toContain('The password is set.')
+    expect(page.html()).not.toContain('sesame')
+    answers['SetChannelPassword'] = set(false)
+    await access.find('[data-test=clear-password]').trigger('click')
+    await flushPromises()
+    expect(asked('SetChannelPassword').map(({ password }) => password)).toEqual([
+      'open sesame',
+      null,
+    ])
+    expect(access.find('[data-test=clear-password]').exists()).toBe(false)
+  })
+})
+
+describe('recordings', () => {
+  const recording = (more: object = {}) => ({
+    id: 'rec_1',
+    name: 'Last Friday',
+    state: 'READY',
+    failure: null,
+    published: true,
+    durationSeconds: 65,
+    bytes: 1_500_000,
+    views: 3,
+    startedAt: '2026-01-01T20:00:00Z',
+    posterUrl: null,
+    ...more,
+  })
+  const list = (...nodes: object[]) => ({
+    channel: { id: channel.id, recordings: { nodes, pageInfo: last } },
+  })
+
+  it('become ready while one looks on', async () => {
+    const { page, answers } = await open({ Recordings: list(recording({ state: 'PROCESSING' })) })
+    const state = () => page.find('[data-test=recording-state]').text()
+    expect(state()).toBe('being prepared')
+    expect(page.find('[data-test=publish]').exists()).toBe(false)
+    answers['Recordings'] = list(recording())
+    await vi.advanceTimersByTimeAsync(5_000)
+    await flushPromises()
+    expect(state()).toBe('for everybody who may watch')
+    expect(page.find('[data-test=recordings]').text()).toContain('1.5 MB')
+  })
+
+  it('are taken back, and deleted after a warning', async () => {
+    const { page, answers, asked } = await open({ Recordings: list(recording()) })
+    answers['UpdateRecording'] = { updateRecording: { recording: recording({ published: false }) } }
+    answers['Recordings'] = list(recording({ published: false }))
+    await page.find('[data-test=publish]').trigger('click')
+    await flushPromises()
+    expect(asked('UpdateRecording')).toEqual([{ input: { id: 'rec_1', published: false } }])
+    expect(page.find('[data-test=recording-state]').text()).toBe('for you alone')
+    answers['DeleteRecording'] = { deleteRecording: { deletedRecordingId: 'rec_1' } }
+    answers['Recordings'] = list()
+    await page.find('[data-test=delete-recording]').trigger('click')
+    await page.find('form[data-test=delete-recording]').trigger('submit')
+    await flushPromises()
+    expect(page.find('[data-test=recording]').exists()).toBe(false)
   })
 })

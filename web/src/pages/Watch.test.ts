@@ -1,10 +1,11 @@
 import { flushPromises } from '@vue/test-utils'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import Embed from '../embed/Embed.vue'
 import type { Me } from '../session'
 import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
 import Watch from './Watch.vue'
 
+const last = { hasNextPage: false, endCursor: null }
 const LOC = '0192d4e0-7d3c-7c1e-9c7a-000000000001'
 /** Stands for the player: asks for what it is to play, once. */
 const Player = {
@@ -13,6 +14,15 @@ const Player = {
     await this.playlist(false)
   },
   template: '<div data-test="player" :data-interrupted="interrupted"></div>',
+}
+
+/** The same for what is over. */
+const RecordingPlayer = {
+  props: ['source'],
+  async mounted(this: { source: (renew: boolean) => Promise<string | null> }) {
+    await this.source(false)
+  },
+  template: '<div data-test="recording-player"></div>',
 }
 
 const channel = (stream: object | null, more: object = {}) => ({
@@ -35,11 +45,12 @@ const playback = {
 }
 
 async function watch(answers: Answers, me?: Me, page: typeof Watch | typeof Embed = Watch) {
-  const server = fakeServer({ StartPlayback: playback, ...answers })
+  const none = { channel: { id: 'channel', recordings: { nodes: [], pageInfo: last } } }
+  const server = fakeServer({ StartPlayback: playback, Recordings: none, ...answers })
   const visited = await visit(page, server, {
     at: `/view/${LOC}/`,
     props: { loc: LOC },
-    stubs: { Player },
+    stubs: { Player, RecordingPlayer },
     ...(me ? { me } : {}),
   })
   await vi.advanceTimersByTimeAsync(200)
@@ -142,6 +153,20 @@ it('asks for the password of a channel that opens with one, and plays once it is
   expect(JSON.stringify({ ...localStorage, ...sessionStorage })).not.toContain('sesame')
 })
 
+it('asks again for the next stream, which may be open to everybody', async () => {
+  const { page, event, answers } = await watch({
+    WatchChannel: channel(aStream(LOC), { protected: true }),
+    StartPlayback: new Refusal({ code: 'UNAUTHENTICATED' }),
+  })
+  const ended = aStream(LOC, { state: 'ENDED' })
+  event({ __typename: 'StreamStopped', stream: ended, reason: 'PUBLISHER_GONE' })
+  answers['StartPlayback'] = playback
+  event({ __typename: 'StreamStarted', stream: aStream(LOC, { id: 'another' }) })
+  await flushPromises()
+  expect(page.find('[data-test=denied]').exists()).toBe(false)
+  expect(page.find('[data-test=player]').exists()).toBe(true)
+})
+
 it('tells whoever has signed in that a protected channel is not for them', async () => {
   const { page } = await watch(
     {
@@ -161,6 +186,58 @@ it('leads its owner to the studio, and nobody else', async () => {
   expect(link((await watch(answers, somebody('STREAMER', 'mia'))).page)).toBe(true)
   expect(link((await watch(answers, somebody('STREAMER', 'tom'))).page)).toBe(false)
   expect(link((await watch(answers)).page)).toBe(false)
+})
+
+describe('recordings', () => {
+  const recording = {
+    id: 'rec_1',
+    name: 'Last Friday',
+    state: 'READY',
+    failure: null,
+    published: true,
+    durationSeconds: 3723,
+    bytes: 1,
+    views: 1,
+    startedAt: '2026-01-01T20:00:00Z',
+    posterUrl: '/recordings/poster.jpg',
+  }
+  const some = { channel: { id: 'channel', recordings: { nodes: [recording], pageInfo: last } } }
+
+  it('are listed below, those that can be played', async () => {
+    const making = { ...recording, id: 'rec_2', state: 'RECORDING' }
+    const two = { channel: { id: 'c', recordings: { nodes: [making, recording], pageInfo: last } } }
+    const { page } = await watch({ WatchChannel: channel(null), Recordings: two })
+    const cards = page.findAll('[data-test=recording]')
+    expect(cards).toHaveLength(1)
+    expect(cards[0]!.text()).toContain('1:02:03')
+    expect(cards[0]!.find('a').attributes('href')).toBe(`/view/${LOC}/?recording=rec_1`)
+  })
+
+  it('take the place of what is on the air, by an address of their own', async () => {
+    const { page, router, asked } = await watch({
+      WatchChannel: channel(aStream(LOC)),
+      Recordings: some,
+      StartRecording: { startPlayback: { playback: { url: '/r/index.m3u8', downloadUrl: null } } },
+    })
+    await router.push(`/view/${LOC}/?recording=rec_1`)
+    await flushPromises()
+    expect(page.find('[data-test=recording-player]').exists()).toBe(true)
+    expect(page.find('[data-test=player]').exists()).toBe(false)
+    expect(asked('StartRecording')).toEqual([{ loc: LOC, recordingId: 'rec_1', password: null }])
+    await router.push(`/view/${LOC}/`)
+    await flushPromises()
+    expect(page.find('[data-test=player]').exists()).toBe(true)
+  })
+
+  it('say so when they are gone', async () => {
+    const { page, router } = await watch({
+      WatchChannel: channel(null),
+      StartRecording: new Refusal({ code: 'NOT_FOUND' }),
+    })
+    await router.push(`/view/${LOC}/?recording=gone`)
+    await flushPromises()
+    expect(page.find('[data-test=refused]').text()).toContain('This recording cannot be played')
+  })
 })
 
 it('offers what to put into another page', async () => {
