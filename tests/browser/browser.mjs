@@ -108,6 +108,32 @@ export async function portraits(page, name) {
   await page.emulateMedia({ colorScheme: 'dark' });
 }
 
+/**
+ * How a page comes to somebody who has nothing of it yet: when there is something to see, and how much of it is pushed
+ * about before it stands still. In milliseconds; the shift is the share of the window, as browsers count it.
+ */
+export async function arrival(path, options) {
+  const context = await somebody(options);
+  await context.addInitScript(() => {
+    window.__seen = { shift: 0, painted: 0, largest: 0 };
+    const watch = (type, see) => new PerformanceObserver((list) => list.getEntries().forEach(see)).observe({ type, buffered: true });
+    watch('layout-shift', (entry) => (window.__seen.shift += entry.hadRecentInput ? 0 : entry.value));
+    watch('paint', (entry) => (window.__seen.painted = Math.round(entry.startTime)));
+    watch('largest-contentful-paint', (entry) => (window.__seen.largest = Math.round(entry.startTime)));
+  });
+  const page = await context.newPage();
+  let script = 0;
+  page.on('response', async (response) => {
+    if (!response.url().endsWith('.js')) return;
+    script += Number((await response.allHeaders())['content-length'] ?? 0);
+  });
+  await page.goto(site + path);
+  await page.waitForTimeout(1_500);
+  const seen = await page.evaluate(() => window.__seen);
+  await context.close();
+  return { ...seen, shift: Number(seen.shift.toFixed(4)), script };
+}
+
 /** Broadcasts a test picture with sound to that server and key. */
 export function broadcast(server, key) {
   return spawn(

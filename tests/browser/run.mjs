@@ -6,7 +6,7 @@
 // Nobody may be live when it starts. It ends with 0 when all is well, and says what is not.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { broadcast, complaints, need, open, PHONE, picture, site, tellAll, untilPicture } from './browser.mjs';
+import { arrival, broadcast, complaints, need, open, PHONE, picture, site, tellAll, untilPicture } from './browser.mjs';
 
 const [rtmp, loc, key] = ['TALLY_RTMP_URL', 'TALLY_LOC', 'TALLY_STREAM_KEY'].map(need);
 const pages = {};
@@ -103,6 +103,16 @@ const stories = {
     await card.locator('a').click();
     await page.locator('[data-phase=live]').waitFor();
     await page.context().close();
+  },
+
+  async 'no page pushes its content about while it comes'() {
+    for (const path of ['/', `/view/${loc}/`, '/sign-in']) {
+      for (const options of [{}, PHONE]) {
+        const came = await arrival(path, options);
+        console.log(`        ${path} ${JSON.stringify(came)}`);
+        assert.ok(came.shift < 0.05, `${path} shifts by ${came.shift}`);
+      }
+    }
   },
 
   async 'the broadcast ends, and everything open shows that by itself'() {

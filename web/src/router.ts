@@ -74,7 +74,11 @@ export function createSiteRouter(texts: Texts) {
   const router = createRouter({
     history: createWebHistory(),
     routes,
-    scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? {} : { top: 0 }),
+    // Another topic is the same page; another recording is what the page is about.
+    scrollBehavior: (to, from, saved) => {
+      const isSame = to.path === from.path && to.query['recording'] === from.query['recording']
+      return saved ?? (isSame ? {} : { top: 0 })
+    },
   })
   // A page without a title of its own names itself by what it shows.
   const name = () => {

@@ -293,7 +293,7 @@ export const en = {
     heading: 'What arrives',
     waiting: 'The first figures come some seconds after the start.',
     video: '{codec}, {width} × {height}, {rate} pictures a second, {kbps} kbit/s',
-    audio: '{codec}, {channels} channels, {kbps} kbit/s',
+    audio: '{codec}, mono, {kbps} kbit/s | {codec}, {n} channels, {kbps} kbit/s',
     videoLabel: 'Video',
     audioLabel: 'Audio',
     none: 'not there',

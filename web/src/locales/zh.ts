@@ -282,7 +282,7 @@ export const zh: Messages = {
     heading: '收到的信号',
     waiting: '开播几秒后会出现第一批数据。',
     video: '{codec}，{width} × {height}，每秒 {rate} 帧，{kbps} kbit/s',
-    audio: '{codec}，{channels} 声道，{kbps} kbit/s',
+    audio: '{codec}，{n} 声道，{kbps} kbit/s',
     videoLabel: '视频',
     audioLabel: '音频',
     none: '没有',

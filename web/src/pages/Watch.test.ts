@@ -46,7 +46,12 @@ const playback = {
 
 async function watch(answers: Answers, me?: Me, page: typeof Watch | typeof Embed = Watch) {
   const none = { channel: { id: 'channel', recordings: { nodes: [], pageInfo: last } } }
-  const server = fakeServer({ StartPlayback: playback, Recordings: none, ...answers })
+  const server = fakeServer({
+    StartPlayback: playback,
+    Recordings: none,
+    RecordingName: { node: null },
+    ...answers,
+  })
   const visited = await visit(page, server, {
     at: `/view/${LOC}/`,
     props: { loc: LOC },
@@ -214,13 +219,19 @@ describe('recordings', () => {
   })
 
   it('take the place of what is on the air, by an address of their own', async () => {
-    const { page, router, asked } = await watch({
+    const { page, router, asked, answers } = await watch({
       WatchChannel: channel(aStream(LOC)),
       Recordings: some,
       StartRecording: { startPlayback: { playback: { url: '/r/index.m3u8', downloadUrl: null } } },
     })
+    answers['RecordingName'] = {
+      node: { __typename: 'Recording', ...recording, channel: { id: 'channel', loc: LOC } },
+    }
     await router.push(`/view/${LOC}/?recording=rec_1`)
     await flushPromises()
+    expect(page.find('h1').text()).toBe('Last Friday')
+    expect(document.title).toBe('Last Friday · Tally')
+    expect(page.find('[data-test=state]').exists()).toBe(false)
     expect(page.find('[data-test=recording-player]').exists()).toBe(true)
     expect(page.find('[data-test=player]').exists()).toBe(false)
     expect(asked('StartRecording')).toEqual([{ loc: LOC, recordingId: 'rec_1', password: null }])
