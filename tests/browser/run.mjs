@@ -67,6 +67,20 @@ const stories = {
     assert.match(after.src, /^blob:/, "the player's own engine plays");
   },
 
+  async 'who has paused goes back to live'() {
+    const { view } = pages;
+    const back = view.locator('[data-test=back-to-live]');
+    // By keyboard, while the player has the focus: the controls themselves are hidden from an idle pointer.
+    for (const goBack of [() => back.click(), () => view.keyboard.press('l')]) {
+      await view.locator('.vjs-play-control').focus();
+      await view.keyboard.press('k');
+      await back.waitFor();
+      await goBack();
+      await back.waitFor({ state: 'detached' });
+      await untilPicture(view);
+    }
+  },
+
   async 'one viewer is counted, on both pages'() {
     const card = pages.home.locator('[data-test=stream-card]');
     for (const place of [pages.view, card]) {

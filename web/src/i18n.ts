@@ -54,8 +54,14 @@ export async function loadTexts(): Promise<Texts> {
   return createTexts(shown, messages ?? en)
 }
 
+/** What has texts and can be told to use others. */
+interface Speaker {
+  locale: { value: string }
+  setLocaleMessage(language: string, messages: Messages): void
+}
+
 /** Says everything in that language from now on, and on later visits. */
-export async function speak(texts: Texts['global'], language: Language) {
+export async function speak(texts: Speaker, language: Language) {
   texts.setLocaleMessage(language, await load(language))
   texts.locale.value = language
   document.documentElement.lang = TAGS[language]

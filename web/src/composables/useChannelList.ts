@@ -21,7 +21,7 @@ export function useChannelList(
   const status = ref<'loading' | 'ready' | 'unreachable'>('loading')
   const next = ref<string | null>(null)
   const loadingMore = ref(false)
-  /** What happened since the list was begun: a page that was asked for before may not know it. */
+  /** What happens while a page is asked for, which may not know it. */
   let seen: StreamEvent[] = []
 
   function remember({ pageInfo }: ChannelPage) {
@@ -32,13 +32,14 @@ export function useChannelList(
     const asked = next.value
     if (asked === null || loadingMore.value) return
     loadingMore.value = true
-    const [list, before] = [channels.value, seen.length]
+    seen = []
     try {
       const page = await readPage(client, asked)
-      if (next.value !== asked || list.length === 0) return
+      // The list may have been read anew meanwhile; this page then belongs to the old one.
+      if (next.value !== asked) return
       const known = new Set(channels.value.map(({ id }) => id))
       const added = page.nodes.filter(({ id }) => !known.has(id))
-      channels.value = [...channels.value, ...seen.slice(before).reduce(applyToRows, added)]
+      channels.value = [...channels.value, ...seen.reduce(applyToRows, added)]
       remember(page)
     } catch {
       // The button stays, and can be pressed again.
@@ -57,7 +58,6 @@ export function useChannelList(
     },
     {
       reset(page) {
-        seen = []
         channels.value = page.nodes
         remember(page)
         status.value = 'ready'
