@@ -113,7 +113,8 @@ const stories = {
     await admin.locator('[data-test=site-viewers]', { hasText: /^2$/ }).waitFor();
     await portraits(bob, 'watch');
     await picture(carol, 'watch-chinese');
-    await ada.locator('[data-test=chart] canvas').waitFor();
+    await ada.locator('[data-test=chart] canvas').first().waitFor();
+    await ada.locator('[data-test=arrival]').getByText(/pictures a second/).waitFor();
     await portraits(ada, 'channel-live');
     await portraits(admin, 'dashboard-live');
   },

@@ -1,14 +1,19 @@
 import { useClientHandle } from '@urql/vue'
-import { onScopeDispose, ref, shallowRef, watch, type Ref } from 'vue'
-import { RecordingsDocument, type RecordingFragment } from '../graphql/graphql'
+import { onScopeDispose, ref, shallowRef, watch } from 'vue'
+import { connection } from '../connection'
+import {
+  RecordingChangedDocument,
+  RecordingsDocument,
+  type RecordingFragment,
+} from '../graphql/graphql'
+import { again } from '../lib/again'
 import { backoff } from '../lib/backoff'
+import { listen } from '../lib/listen'
 
 const PAGE_SIZE = 12
-/** There is no event for a recording that gets ready: while one is being made, it is looked after. */
-const MAKING_MS = 5_000
 
-/** A channel's recordings, the newest first; read anew whenever `onAir` changes. */
-export function useRecordings(loc: string, onAir: Ref<string | null>) {
+/** A channel's recordings, the newest first, as far as whoever looks may see them; kept true as they change. */
+export function useRecordings(loc: string) {
   const { client } = useClientHandle()
   const recordings = shallowRef<readonly RecordingFragment[] | null>(null)
   const next = ref<string | null>(null)
@@ -36,8 +41,6 @@ export function useRecordings(loc: string, onAir: Ref<string | null>) {
     }
     recordings.value = found.nodes
     next.value = found.pageInfo.hasNextPage ? (found.pageInfo.endCursor ?? null) : null
-    const making = found.nodes.some(({ state }) => state === 'RECORDING' || state === 'PROCESSING')
-    if (making) timer = setTimeout(() => void read(), MAKING_MS)
   }
 
   async function more() {
@@ -51,10 +54,40 @@ export function useRecordings(loc: string, onAir: Ref<string | null>) {
     next.value = found.pageInfo.hasNextPage ? (found.pageInfo.endCursor ?? null) : null
   }
 
-  watch(onAir, () => void read(), { immediate: true })
+  /** Changes the one that is shown; one that is new here stands in its place once the list is read. */
+  function apply(changed: RecordingFragment) {
+    const known = recordings.value?.some(({ id }) => id === changed.id)
+    if (!known) return void read()
+    recordings.value = recordings.value?.map((it) => (it.id === changed.id ? changed : it)) ?? null
+  }
+
+  void read()
+  // The subscription heals by itself, but tells nothing of what changed meanwhile.
+  watch(connection, (now) => {
+    if (now === 'fine') void read()
+  })
+  const stop = again((came, over) =>
+    listen(
+      client,
+      RecordingChangedDocument,
+      { loc },
+      {
+        data: ({ recordingChanged }) => {
+          came()
+          apply(recordingChanged)
+        },
+        // What changed meanwhile was not told.
+        over: () => {
+          over()
+          void read()
+        },
+      },
+    ),
+  )
   onScopeDispose(() => {
     round++
     clearTimeout(timer)
+    stop()
   })
   return { recordings, isProtected, next, loading, more, refresh: () => read() }
 }

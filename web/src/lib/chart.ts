@@ -1,7 +1,7 @@
 import 'uplot/dist/uPlot.min.css'
 import uPlot from 'uplot'
 import { regional } from './format'
-import type { Series } from './series'
+import { columns, type Series } from './series'
 
 /** A chart in the colours that its place has at this moment. */
 export function drawChart(place: HTMLElement, series: Series, language: string): uPlot {
@@ -47,7 +47,7 @@ export function drawChart(place: HTMLElement, series: Series, language: string):
         },
       ],
     },
-    [series.at, series.value],
+    columns(series),
     place,
   )
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { addPoint, emptySeries } from './series'
+import { addPoint, columns, emptySeries } from './series'
 
 it('keeps each change, and the two ends of a stretch without any', () => {
   let series = emptySeries()
@@ -24,4 +24,12 @@ it('thins the older half when there are too many, and keeps the order', () => {
 it('never goes back in time', () => {
   const series = addPoint(addPoint(emptySeries(), 5_000, 1), 4_000, 2)
   expect(series.at).toEqual([5, 5])
+})
+
+it('spans some time even with a single point', () => {
+  expect(columns(addPoint(emptySeries(), 5_000, 3))).toEqual([
+    [4, 5],
+    [3, 3],
+  ])
+  expect(columns(emptySeries())).toEqual([[], []])
 })

@@ -28,6 +28,16 @@ export function addPoint(series: Series, atMs: number, figure: number, most = MO
   return { at: at.filter(keeps), value: value.filter(keeps) }
 }
 
+/** The series as the chart takes it. A single point has no time to span, so it is taken to be a second old. */
+export function columns({ at, value }: Series): [number[], number[]] {
+  return at.length === 1
+    ? [
+        [at[0]! - 1, at[0]!],
+        [value[0]!, value[0]!],
+      ]
+    : [at, value]
+}
+
 export function emptySeries(): Series {
   return { at: [], value: [] }
 }

@@ -292,11 +292,26 @@ export const en = {
   health: {
     heading: 'What arrives',
     waiting: 'The first figures come some seconds after the start.',
-    video: '{codec}, {width} × {height}, {rate} pictures a second, {kbps} kbit/s',
-    audio: '{codec}, mono, {kbps} kbit/s | {codec}, {n} channels, {kbps} kbit/s',
+    good: 'All is well.',
+    video: '{rate} pictures a second, {kbps} kbit/s',
+    rate: '{kbps} kbit/s',
+    channels: 'mono | {n} channels',
+    keyframes: 'Keyframes',
+    every: 'every {seconds} s',
     videoLabel: 'Video',
-    audioLabel: 'Audio',
-    none: 'not there',
+    audioLabel: 'Sound',
+    chartSummary: 'Chart of the bit rate since {from}: {now} kbit/s now, {most} at most.',
+  },
+  warning: {
+    SILENT:
+      'Nothing has arrived for some seconds. Look at the connection of the broadcasting machine.',
+    RARE_KEYFRAMES:
+      'Keyframes are far apart, so viewers are far behind. In OBS, Output, set the keyframe interval to 1 or 2 seconds.',
+    MISSING_FRAMES:
+      'Pictures are missing. Close other programs, or choose a faster preset, fewer pixels or a lower bit rate.',
+    NO_SOUND: 'There is no sound. Look at the audio mixer of OBS.',
+    UNSTEADY_BIT_RATE:
+      'The bit rate falls far at times. Choose a lower one, or connect the broadcasting machine by cable.',
   },
   dashboard: {
     intro: 'The whole site at a glance. Everything here moves by itself.',

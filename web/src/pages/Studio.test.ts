@@ -43,6 +43,7 @@ const desk: Answers = {
       invitedViewers: { nodes: [], pageInfo: last },
     },
   },
+  HealthHistory: { streamHealth: { points: [] } },
   StreamHealth: { channel: { id: channel.id, stream: null } },
   StreamKey: { channel: { id: channel.id, ingest: { streamKey: KEY } } },
 }
@@ -189,6 +190,42 @@ describe('the desk of a channel', () => {
     await flushPromises()
     const figures = page.findAll('.figures dd').map((figure) => figure.text())
     expect(figures.slice(0, 3)).toEqual(['5', '7', '9'])
+  })
+
+  it('says how well it arrives, and what to do when it does not', async () => {
+    const { page, event, tell } = await open({
+      HealthHistory: {
+        streamHealth: {
+          points: [{ at: '2026-01-01T00:00:00Z', videoKbps: 400, audioKbps: 64 }],
+        },
+      },
+    })
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    const now = {
+      at: '2026-01-01T00:00:02Z',
+      videoKbps: 512.3,
+      audioKbps: 64,
+      frameRate: 29.97,
+      keyframeSeconds: 8.3,
+      missingFrames: 0,
+    }
+    const arrival = page.find('[data-test=arrival]')
+    const health = (warnings: object[]) =>
+      tell('HealthNow', { streamHealth: { at: now.at, now, warnings } })
+    health([])
+    await flushPromises()
+    expect(arrival.text()).toContain('All is well.')
+    expect(arrival.text()).toContain('30 pictures a second, 512 kbit/s')
+    expect(arrival.find('figcaption').text()).toContain('576 kbit/s now, 576 at most')
+    health([
+      { kind: 'RARE_KEYFRAMES', message: 'in the words of the server' },
+      { kind: 'NEW_KIND', message: 'Something that this page does not know.' },
+    ])
+    await flushPromises()
+    const warnings = page.findAll('[data-test=warning]').map((warning) => warning.text())
+    expect(warnings[0]).toContain('In OBS, Output, set the keyframe interval')
+    expect(warnings[1]).toBe('Something that this page does not know.')
   })
 
   it('plays the preview only when asked to: it counts as a viewer', async () => {
@@ -339,15 +376,24 @@ describe('recordings', () => {
   })
 
   it('become ready while one looks on', async () => {
-    const { page, answers } = await open({ Recordings: list(recording({ state: 'PROCESSING' })) })
+    const { page, tell } = await open({ Recordings: list(recording({ state: 'PROCESSING' })) })
     const state = () => page.find('[data-test=recording-state]').text()
     expect(state()).toBe('being prepared')
     expect(page.find('[data-test=publish]').exists()).toBe(false)
-    answers['Recordings'] = list(recording())
-    await vi.advanceTimersByTimeAsync(5_000)
+    tell('RecordingChanged', { recordingChanged: recording() })
     await flushPromises()
     expect(state()).toBe('for everybody who may watch')
     expect(page.find('[data-test=recordings]').text()).toContain('1.5 MB')
+  })
+
+  it('come to the list when they begin', async () => {
+    const { page, answers, tell } = await open()
+    expect(page.find('[data-test=recording]').exists()).toBe(false)
+    const begun = recording({ state: 'RECORDING' })
+    answers['Recordings'] = list(begun)
+    tell('RecordingChanged', { recordingChanged: begun })
+    await flushPromises()
+    expect(page.find('[data-test=recording-state]').text()).toBe('being recorded')
   })
 
   it('are taken back, and deleted after a warning', async () => {

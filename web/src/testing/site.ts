@@ -32,7 +32,8 @@ export function fakeServer(given: Answers = {}) {
   const answers: Answers = { ...idle, ...given }
   const asked: { name: string; variables: Variables }[] = []
   const active = new Map<number, Operation>()
-  const pushes: Subject<(variables: Variables) => object | null> = makeSubject()
+  type Push = (variables: Variables, name: string) => object | null
+  const pushes: Subject<Push> = makeSubject()
 
   function answer(operation: Operation): OperationResult {
     const name = nameOf(operation)
@@ -63,7 +64,7 @@ export function fakeServer(given: Answers = {}) {
             pushes.source,
             map((push) => {
               for (const operation of active.values()) {
-                const data = push((operation.variables ?? {}) as Variables)
+                const data = push((operation.variables ?? {}) as Variables, nameOf(operation))
                 if (data) return result(operation, data)
               }
               throw new Error('nobody subscribed to that')
@@ -80,6 +81,9 @@ export function fakeServer(given: Answers = {}) {
     /** The variables of each time that operation was asked. */
     asked: (name: string) => asked.filter((it) => it.name === name).map((it) => it.variables),
     push: pushes.next,
+    /** Tells the first who follows that subscription. */
+    tell: (name: string, data: object) =>
+      pushes.next((_variables, followed) => (followed === name ? data : null)),
     /** Tells the first who follows events. */
     event: (event: object) =>
       pushes.next((variables) =>
