@@ -22,7 +22,7 @@ fn story(name: &str, site: &Site) -> Command {
 
 async fn tell(mut story: Command) {
     let output =
-        tokio::time::timeout(seconds(180), story.output()).await.expect("it ends").expect("node runs");
+        tokio::time::timeout(seconds(300), story.output()).await.expect("it ends").expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
