@@ -30,8 +30,8 @@ pub(super) struct CreateChannelInput {
     /// Whether playback needs a signed URL; false when left out.
     protected: Option<bool>,
     /// What broadcasts are called when they are not named, 1 to 100 characters; the channel's name when left out. In it
-    /// `{date}` stands for the day (in UTC, `2026-11-23`) and `{number}` for the how manieth broadcast of the channel it
-    /// is.
+    /// `{date}` stands for the day (in UTC, `2026-11-23`) and `{number}` for its place among the channel's
+    /// broadcasts, from 1.
     default_stream_name: Option<String>,
     /// Makes a retry safe: 1 to 100 visible ASCII characters of your choice, such as a UUID. The same input under
     /// the same key within 24 hours makes no second channel, it answers with the first; another input under it is

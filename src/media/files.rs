@@ -117,6 +117,20 @@ pub fn kept_name(id: Uuid, is_open: bool) -> String {
     if is_open { id.to_string() } else { format!("p-{id}") }
 }
 
+/// The names in a directory; none when it is not there.
+pub(super) async fn names(directory: &Path) -> std::io::Result<Vec<String>> {
+    let mut entries = match fs::read_dir(directory).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
 /// Ends playlists and removes what is left of streams that are off the air.
 pub struct Janitor {
     files: Files,

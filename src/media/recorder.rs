@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
-use super::files::Files;
+use super::files::{self, Files};
 use super::playlist::{self, Segment};
 use super::shelf::Shelf;
 use crate::ambient::Clock;
@@ -130,7 +130,7 @@ async fn keep(
     is_last: bool,
 ) -> IoResult<()> {
     let listed = playlist::read(from).await?.segments;
-    let kept = names(parts).await?;
+    let kept = segments_in(parts).await?;
     // Behind the last that was kept, however the clock was set since.
     let seen = listed.iter().rposition(|segment| kept.contains(&segment.name)).map(|last| last + 1);
     let is_ours = |segment: &Segment| {
@@ -145,7 +145,7 @@ async fn keep(
         let known: HashSet<&str> = listed.iter().map(|segment| segment.name.as_str()).collect();
         let first = listed.first().and_then(Segment::begun);
         let is_finished = |segment: &Segment| is_last || segment.begun() < first;
-        let unlisted = names(from).await?.into_iter();
+        let unlisted = segments_in(from).await?.into_iter();
         let unlisted = unlisted.filter(|name| !known.contains(name.as_str()) && !kept.contains(name));
         let unlisted = unlisted.map(|name| Segment { name, seconds: 0.0, breaks: false });
         let since = Some(since.timestamp_millis());
@@ -169,17 +169,9 @@ async fn keep(
 }
 
 /// The names of the segments in a directory; none when it is not there.
-async fn names(directory: &Path) -> IoResult<HashSet<String>> {
-    let mut names = HashSet::new();
-    let mut entries = match fs::read_dir(directory).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(names),
-        Err(error) => return Err(error),
-    };
-    while let Some(entry) = entries.next_entry().await? {
-        names.extend(entry.file_name().into_string().ok().filter(|name| playlist::begun(name).is_some()));
-    }
-    Ok(names)
+async fn segments_in(directory: &Path) -> IoResult<HashSet<String>> {
+    let names = files::names(directory).await?.into_iter();
+    Ok(names.filter(|name| playlist::begun(name).is_some()).collect())
 }
 
 /// Adds to the list what nginx says of a segment, in a playlist's own words.
@@ -309,6 +301,6 @@ mod tests {
         stage.writes(2000, false);
         stage.keep(1000, None, false).await;
         assert_eq!(stage.kept(), [2000]);
-        assert_eq!(names(&stage.parts()).await.unwrap().len(), 2);
+        assert_eq!(segments_in(&stage.parts()).await.unwrap().len(), 2);
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::files::{Files, kept_name};
+use super::files::{Files, kept_name, names};
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
 use crate::store::{ClipId, Loc, Retention, Store, StoreError, StreamId};
@@ -169,20 +169,6 @@ async fn remove_scraps(directory: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The names in a directory; none when it is not there.
-async fn names(directory: &Path) -> std::io::Result<Vec<String>> {
-    let mut entries = match fs::read_dir(directory).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    while let Some(entry) = entries.next_entry().await? {
-        names.extend(entry.file_name().into_string().ok());
-    }
-    Ok(names)
 }
 
 /// Somebody else may have been as quick.
