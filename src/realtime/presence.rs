@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often they are written to the database.
 const WRITE: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
+/// For how long a report may have waited for us, in milliseconds.
+const LONGEST_WAIT: u64 = 60_000;
 
 /// Whom a request for a playlist counts as.
 #[derive(Hash)]
@@ -148,6 +150,19 @@ impl Presence {
         let key = self.0.hasher.hash_one(session);
         let expiry = self.millis() + self.ttl_millis();
         self.shard(loc).touch(loc, key, expiry);
+    }
+
+    /// A session asked for the playlist at a time of day, in milliseconds since 1970, that we hear of only now: we may
+    /// have been without a processor, or stopped. It counts from then, and not at all once its time is over.
+    pub fn touch_at(&self, loc: Loc, session: &Session<'_>, at: i64) {
+        let age = u64::try_from(self.0.clock.now().timestamp_millis() - at).unwrap_or(0);
+        // Nothing waits for so long: the clocks differ, or somebody has set one.
+        let age = if age > LONGEST_WAIT { 0 } else { age };
+        if age < self.ttl_millis() {
+            let key = self.0.hasher.hash_one(session);
+            let expiry = (self.millis() + self.ttl_millis()).saturating_sub(age);
+            self.shard(loc).touch(loc, key, expiry);
+        }
     }
 
     /// A session said that it leaves.

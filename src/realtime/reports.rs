@@ -30,6 +30,8 @@ struct Report<'a> {
     loc: Loc,
     token: Option<&'a [u8]>,
     address: &'a [u8],
+    /// In milliseconds since 1970, by the clock of nginx's machine.
+    at: i64,
     agent: &'a [u8],
 }
 
@@ -64,7 +66,9 @@ pub async fn listen(
                 }
             };
             match Report::parse(&datagram[..length]) {
-                Some(report) if is_secret(report.secret) => presence.touch(report.loc, &report.session()),
+                Some(report) if is_secret(report.secret) => {
+                    presence.touch_at(report.loc, &report.session(), report.at);
+                }
                 _ => tracing::debug!("a datagram that is no report"),
             }
         }
@@ -77,15 +81,16 @@ pub async fn listen(
 }
 
 impl<'a> Report<'a> {
-    /// Reads `…tally: SECRET LOC TOKEN ADDRESS AGENT`; `-` stands for no token, and the agent may hold spaces.
+    /// Reads `…tally: SECRET LOC TOKEN ADDRESS TIME AGENT`; `-` stands for no token, the time is in seconds with three
+    /// decimals, and the agent may hold spaces.
     fn parse(datagram: &'a [u8]) -> Option<Self> {
         const TAG: &[u8] = b"tally: ";
         let start = datagram.windows(TAG.len()).position(|window| window == TAG)? + TAG.len();
-        let mut fields = datagram[start..].splitn(5, |byte| *byte == b' ');
+        let mut fields = datagram[start..].splitn(6, |byte| *byte == b' ');
         let (secret, loc, token) = (fields.next()?, fields.next()?, fields.next()?);
-        let (address, agent) = (fields.next()?, fields.next()?);
+        let (address, at, agent) = (fields.next()?, millis(fields.next()?)?, fields.next()?);
         let loc = Loc(Uuid::try_parse_ascii(loc).ok()?);
-        Some(Self { secret, loc, token: (token != b"-").then_some(token), address, agent })
+        Some(Self { secret, loc, token: (token != b"-").then_some(token), address, at, agent })
     }
 
     fn session(&self) -> Session<'a> {
@@ -94,6 +99,13 @@ impl<'a> Report<'a> {
             None => Session::Player { address: self.address, agent: self.agent },
         }
     }
+}
+
+/// Reads `SECONDS.mmm`.
+fn millis(text: &[u8]) -> Option<i64> {
+    let (seconds, thousandths) = std::str::from_utf8(text).ok()?.split_once('.')?;
+    let thousandths: i64 = (thousandths.len() == 3).then(|| thousandths.parse().ok())??;
+    seconds.parse::<i64>().ok()?.checked_mul(1000)?.checked_add(thousandths)
 }
 
 #[cfg(test)]
@@ -106,13 +118,14 @@ mod tests {
 
     #[test]
     fn a_report_says_who_asked_for_which_playlist() {
-        let datagram = format!("<190>Nov 23 12:00:00 tally: s3 {LOC} - 10.0.0.7 Mozilla/5.0 (X11) Safari");
+        let datagram = format!("<190>Nov 23 12:00:00 tally: s3 {LOC} - 10.0.0.7 1763899200.042 Mozilla/5.0 (X11) Safari");
         let report = Report::parse(datagram.as_bytes()).unwrap();
         assert_eq!(report.secret, b"s3");
         assert_eq!(report.loc, Loc(LOC.parse().unwrap()));
         assert_eq!(report.token, None);
         assert_eq!((report.address, report.agent), (&b"10.0.0.7"[..], &b"Mozilla/5.0 (X11) Safari"[..]));
-        let datagram = format!("<190>Nov  3 12:00:00 tally: s3 {LOC} abc.def 10.0.0.7 -");
+        assert_eq!(report.at, 1_763_899_200_042);
+        let datagram = format!("<190>Nov  3 12:00:00 tally: s3 {LOC} abc.def 10.0.0.7 1763899200.042 -");
         assert_eq!(Report::parse(datagram.as_bytes()).unwrap().token, Some(&b"abc.def"[..]));
     }
 

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use tally::ambient::Clock;
 use tally::realtime::{Presence, listen};
 use tally::store::{Loc, Role};
 use tokio::net::UdpSocket;
@@ -38,6 +40,7 @@ async fn opened(stage: &Stage, presence: &Presence) {
 struct Reports {
     to: SocketAddr,
     from: UdpSocket,
+    clock: Clock,
 }
 
 impl Reports {
@@ -48,7 +51,8 @@ impl Reports {
         let is_secret = |shown: &[u8]| shown == SECRET.as_bytes();
         let listening = listen(socket, stage.site.presence.clone(), is_secret, tasks.stopping().clone());
         tasks.keep("reports", listening);
-        Self { to, from: UdpSocket::bind("127.0.0.1:0").await.expect("a free port") }
+        let clock = stage.site.clock.clone();
+        Self { to, from: UdpSocket::bind("127.0.0.1:0").await.expect("a free port"), clock }
     }
 
     async fn datagram(&self, text: &str) {
@@ -57,7 +61,15 @@ impl Reports {
 
     /// A playlist was given to whoever has that token, or came from that address with that agent.
     async fn playlist(&self, loc: &str, token: &str, address: &str, agent: &str) {
-        self.datagram(&format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc} {token} {address} {agent}")).await;
+        self.playlist_at(self.clock.now(), loc, token, address, agent).await;
+    }
+
+    /// The same, at that time.
+    async fn playlist_at(&self, at: DateTime<Utc>, loc: &str, token: &str, address: &str, agent: &str) {
+        let (seconds, thousandths) = (at.timestamp(), at.timestamp_subsec_millis());
+        let at = format!("{seconds}.{thousandths:03}");
+        self.datagram(&format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc} {token} {address} {at} {agent}"))
+            .await;
     }
 }
 
@@ -135,6 +147,27 @@ async fn the_present_comes_first_and_then_each_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_waited_counts_from_when_the_playlist_was_asked_for() {
+    let stage = on_the_air().await;
+    let (reports, loc) = (Reports::listen(&stage).await, stage.loc());
+    let ago = |seconds: i64| stage.site.clock.now() - TimeDelta::seconds(seconds);
+    reports.playlist_at(ago(13), &loc, "-", "10.0.0.1", "over").await;
+    reports.playlist_at(ago(9), &loc, "-", "10.0.0.2", "waited").await;
+    reports.playlist_at(ago(2), &loc, "-", "10.0.0.3", "twice").await;
+    // What is heard late does not make shorter what was heard before.
+    reports.playlist_at(ago(9), &loc, "-", "10.0.0.3", "twice").await;
+    // No wait is that long, in either direction: the clocks differ.
+    reports.playlist_at(ago(3600), &loc, "-", "10.0.0.4", "behind").await;
+    reports.playlist_at(ago(-3600), &loc, "-", "10.0.0.5", "ahead").await;
+    counted(&stage, 4).await;
+    pass(&stage, 4);
+    assert_eq!(stage.site.presence.counts(loc_of(&stage)).unwrap().2.current, 3, "its 12 s are over");
+    pass(&stage, 6);
+    assert_eq!(stage.site.presence.counts(loc_of(&stage)).unwrap().2.current, 2);
+    assert_eq!(stage.site.presence.counts(loc_of(&stage)).unwrap().2.total, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_channel_is_told_of_once_however_often_it_is_named() {
     let stage = on_the_air().await;
     let two = stage.owner.channel("Two", json!({})).await;
@@ -171,10 +204,11 @@ async fn who_does_not_know_the_secret_reports_nobody() {
     for text in [
         String::new(),
         "tally: ".to_owned(),
-        format!("<190>Nov 23 12:00:00 tally: wrong {loc} - 10.0.0.1 VLC"),
-        format!("<190>Nov 23 12:00:00 tally:  {loc} - 10.0.0.1 VLC"),
-        format!("<190>Nov 23 12:00:00 tally: {SECRET}x {loc} - 10.0.0.1 VLC"),
-        format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc}x - 10.0.0.1 VLC"),
+        format!("<190>Nov 23 12:00:00 tally: wrong {loc} - 10.0.0.1 1763899200.000 VLC"),
+        format!("<190>Nov 23 12:00:00 tally:  {loc} - 10.0.0.1 1763899200.000 VLC"),
+        format!("<190>Nov 23 12:00:00 tally: {SECRET}x {loc} - 10.0.0.1 1763899200.000 VLC"),
+        format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc}x - 10.0.0.1 1763899200.000 VLC"),
+        format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc} - 10.0.0.1 1763899200 VLC"),
         format!("<190>Nov 23 12:00:00 tally: {SECRET} {loc} -"),
         "\u{0}".repeat(5000),
     ] {

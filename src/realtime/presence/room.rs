@@ -100,11 +100,11 @@ impl Shard {
         }
     }
 
-    /// The session `key` is here until `expiry`, in an open room.
+    /// The session `key` is here until `expiry`, in an open room; what is known of it already is not made shorter.
     pub(super) fn touch(&mut self, loc: Loc, key: u64, expiry: u64) {
         let Some(room) = self.rooms.get_mut(&loc).filter(|room| room.on_the_air.is_some()) else { return };
         if let Some(until) = room.here.get_mut(&key) {
-            *until = expiry;
+            *until = expiry.max(*until);
         } else {
             room.join(key, expiry);
             self.note(loc);
