@@ -2,8 +2,8 @@
 //! the time to live is gone. No database is on that path and no lock is held across an await.
 //!
 //! Counts are published conflated, four times a second at the most, and written to the database once a second. A
-//! crash loses the sessions, not the figures: those come back from the database, and the sessions that reappear
-//! within the time to live are taken for the ones that were counted.
+//! crash loses the sessions, not the figures: those come back from the database, hold for two seconds more, and the
+//! sessions that reappear within the time to live are taken for the ones that were counted.
 //!
 //! [`room`] is what is locked: the rooms and what happens in one. Here is the handle, and when each is locked.
 
@@ -136,8 +136,8 @@ impl Presence {
 
     /// Opens a channel's door for a stream. `counts` are those known of it so far. Opening twice does nothing.
     pub fn open(&self, airing: Airing, counts: Counts) {
-        let (until, at) = (self.millis() + self.ttl_millis(), self.0.clock.now());
-        self.shard(airing.loc).open(airing, counts, until, at);
+        let (now, at) = (self.millis(), self.0.clock.now());
+        self.shard(airing.loc).open(airing, counts, now, now + self.ttl_millis(), at);
     }
 
     /// Closes it: nobody watches what is off the air.

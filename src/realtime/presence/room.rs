@@ -37,9 +37,12 @@ struct Room {
     /// Those that were here during this stream: one that comes back is no new session.
     gone: HashSet<u64, BuildHasherDefault<Fingerprint>>,
     counts: Counts,
-    /// Sessions that were counted before a crash and have not come back yet, and until when they may.
+    /// Sessions that were counted before a crash and have not come back yet, and until when they are taken for present.
     awaited: i32,
     awaited_until: u64,
+    /// Those that were waited for in vain: who comes until then is taken for one of them, and not for a new session.
+    missed: i32,
+    missed_until: u64,
     changed: bool,
     unsaved: bool,
     audience: watch::Sender<Audience>,
@@ -47,6 +50,9 @@ struct Room {
 
 /// How long a room is left in peace after all of its sessions were looked at, in milliseconds.
 const REST: u64 = 1000;
+/// How long sessions that were counted before a crash are taken for present, in milliseconds. Players ask each second, most
+/// of them; who was gone by the crash must not count for the time to live once more.
+const WELCOME: u64 = 2000;
 
 /// A fingerprint is a keyed hash already; it is spread as well as can be.
 #[derive(Default)]
@@ -74,15 +80,18 @@ impl Shard {
         on_the_air.fold((0, 0), |(streams, viewers), room| (streams + 1, viewers + room.counts.current))
     }
 
-    /// Opens a room for a stream with the figures known of it, sessions of which are awaited until `until`.
-    pub(super) fn open(&mut self, airing: Airing, counts: Counts, until: u64, at: DateTime<Utc>) {
+    /// Opens a room for a stream with the figures known of it: the sessions that are in them are taken for present for a
+    /// moment, and may come back until `until`.
+    pub(super) fn open(&mut self, airing: Airing, counts: Counts, now: u64, until: u64, at: DateTime<Utc>) {
         let room = self.rooms.entry(airing.loc).or_insert_with(|| Room::new(at));
         if room.on_the_air != Some(airing) {
             room.on_the_air = Some(airing);
             room.empty();
             room.counts = counts;
             room.awaited = counts.current;
-            room.awaited_until = until;
+            room.awaited_until = until.min(now + WELCOME);
+            room.missed = 0;
+            room.missed_until = until;
             room.publish(at);
             self.note(airing.loc);
         }
@@ -94,7 +103,7 @@ impl Shard {
         if room.on_the_air.is_some_and(|airing| airing.stream == stream) {
             room.on_the_air = None;
             room.empty();
-            room.awaited = 0;
+            (room.awaited, room.missed) = (0, 0);
             room.counts.current = 0;
             self.note(loc);
         }
@@ -198,6 +207,8 @@ impl Room {
             counts: Counts::default(),
             awaited: 0,
             awaited_until: 0,
+            missed: 0,
+            missed_until: 0,
             changed: false,
             unsaved: false,
             audience: watch::channel(Audience { current: 0, total: 0, at }).0,
@@ -218,9 +229,11 @@ impl Room {
             self.awaited -= 1;
             return;
         }
+        let missed = self.missed > 0 && !returns;
+        self.missed -= i32::from(missed);
         self.counts.current += 1;
         self.counts.peak = self.counts.peak.max(self.counts.current);
-        self.counts.total += i64::from(!returns);
+        self.counts.total += i64::from(!returns && !missed);
     }
 
     /// Lets go of whose time is over, once a second at the most; whether there was anybody.
@@ -252,7 +265,11 @@ impl Room {
     fn give_up(&mut self, now: u64) -> bool {
         let over = self.awaited > 0 && self.awaited_until <= now;
         if over {
-            self.counts.current -= std::mem::take(&mut self.awaited);
+            self.missed = std::mem::take(&mut self.awaited);
+            self.counts.current -= self.missed;
+        }
+        if self.missed_until <= now {
+            self.missed = 0;
         }
         over
     }

@@ -92,6 +92,21 @@ fn sessions_from_before_a_crash_are_not_counted_twice() {
 }
 
 #[test]
+fn who_was_gone_by_the_crash_does_not_count_for_long_and_who_was_not_is_no_new_session() {
+    let (presence, clock) = presence();
+    presence.open(AIRING, Counts { current: 3, peak: 5, total: 9 });
+    presence.touch(LOC, &player("a"));
+    pass(&presence, &clock, 2);
+    assert_eq!(counts(&presence), (1, 5, 9));
+    presence.touch(LOC, &player("asks every five seconds"));
+    assert_eq!(counts(&presence), (2, 5, 9));
+    pass(&presence, &clock, 1);
+    presence.touch(LOC, &player("b"));
+    presence.touch(LOC, &player("one more than there were"));
+    assert_eq!(counts(&presence), (4, 5, 10));
+}
+
+#[test]
 fn a_watcher_is_told_the_present_first_and_then_the_newest() {
     let (presence, _) = presence();
     presence.open(AIRING, Counts::default());
@@ -158,7 +173,7 @@ impl Model {
 
     fn forget(&mut self, kept: Counts) {
         (self.last, self.seen) = Default::default();
-        (self.kept, self.awaited_until) = (kept, self.now + 12_000);
+        (self.kept, self.awaited_until) = (kept, self.now + 2_000);
     }
 
     fn here(&self, slack: u64) -> i32 {

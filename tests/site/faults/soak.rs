@@ -88,8 +88,11 @@ async fn lines(seed: u64, long: Duration) {
     let mut world = World::with_a_line("soak", BROADCASTERS).await;
     // What everything takes once it has been used once.
     let dice = Dice(Chance::seeded(seed));
-    for fault in [Fault::RequestsBrokenOff, Fault::FilesTaken, Fault::LineCut] {
-        world.suffer(fault, seconds(1)).await;
+    for fault in [Fault::RequestsBrokenOff, Fault::FilesTaken, Fault::LineCut, Fault::TableLocked] {
+        for _ in 0..3 {
+            world.suffer(fault, seconds(2)).await;
+        }
+        settled(&world).await;
     }
     let before = rested(&world).await;
     rounds(&mut world, "lines", &dice, &faults, long).await;
