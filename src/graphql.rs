@@ -27,6 +27,7 @@ mod recording;
 mod scalar;
 pub mod scan;
 mod session;
+mod simulcast;
 mod source;
 mod stream;
 mod stream_list;
@@ -88,6 +89,7 @@ struct Mutation(
     invitation::InvitationMutation,
     recording::RecordingMutation,
     clip::ClipMutation,
+    simulcast::SimulcastMutation,
     stream::StreamMutation,
     playback::PlaybackMutation,
 );
@@ -100,6 +102,7 @@ struct Subscription(
     viewer_count::ViewerCountSubscription,
     health::HealthSubscription,
     recording::RecordingSubscription,
+    simulcast::SimulcastSubscription,
     #[cfg(feature = "bench")] bench::BenchSubscription,
 );
 

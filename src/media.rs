@@ -9,7 +9,9 @@ mod joining;
 mod playback;
 mod playlist;
 mod recorder;
+mod relay;
 mod shelf;
+mod simulcast;
 mod thumbnails;
 mod transport;
 
@@ -19,5 +21,7 @@ pub use health::{Health, Point, Warning};
 pub use joining::Joiner;
 pub use playback::{Grant, PlaybackTokens, Refused};
 pub use recorder::{Recorder, Uncollected};
+pub use relay::{relay, stand_in};
 pub use shelf::{Keep, Shelf, Unsettled};
+pub use simulcast::{Address, NoAddress, Reason, Simulcast, Standing};
 pub use thumbnails::Thumbnails;

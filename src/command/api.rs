@@ -16,7 +16,7 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails,
+    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Simulcast, Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -60,6 +60,7 @@ struct Media {
     files: Files,
     shelf: Shelf,
     health: Health,
+    simulcast: Simulcast,
     dvr_window: Duration,
 }
 
@@ -85,7 +86,7 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let media = Media::new(settings, &store, &clock);
+        let media = Media::new(settings, &store, &keyring, &clock, &chance);
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -110,6 +111,7 @@ impl Api {
             clip_limit: Limit::new(CLIPS.0, CLIPS.1, &clock, &chance),
             shelf: media.shelf.clone(),
             health: media.health.clone(),
+            simulcast: media.simulcast.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
@@ -143,14 +145,23 @@ impl Api {
 }
 
 impl Media {
-    fn new(settings: &Settings, store: &Store, clock: &Clock) -> Self {
+    fn new(settings: &Settings, store: &Store, keyring: &Keyring, clock: &Clock, chance: &Chance) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
-        Self { files, shelf, health: Health::new(clock.clone()), dvr_window: settings.dvr_window }
+        let simulcast = Simulcast::new(
+            files.clone(),
+            store.clone(),
+            keyring.clone(),
+            clock.clone(),
+            chance.clone(),
+            settings.simulcast_private,
+        );
+        let health = Health::new(clock.clone());
+        Self { files, shelf, health, simulcast, dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, health, dvr_window } = self;
+        let Self { files, shelf, health, simulcast, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -161,6 +172,8 @@ impl Media {
         let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("recordings", joiner.run(stop.clone()));
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
+        let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
+        tasks.keep("simulcast", simulcast);
         let thumbnails = Thumbnails::new(files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())
