@@ -16,7 +16,8 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Simulcast, Thumbnails,
+    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Renditions, Shelf, Simulcast,
+    Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -61,6 +62,7 @@ struct Media {
     shelf: Shelf,
     health: Health,
     simulcast: Simulcast,
+    renditions: Renditions,
     dvr_window: Duration,
 }
 
@@ -86,7 +88,7 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let media = Media::new(settings, &store, &keyring, &clock, &chance);
+        let media = Media::new(settings, &store, &keyring, &presence, &clock, &chance);
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -112,6 +114,7 @@ impl Api {
             shelf: media.shelf.clone(),
             health: media.health.clone(),
             simulcast: media.simulcast.clone(),
+            renditions: media.renditions.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
@@ -145,7 +148,14 @@ impl Api {
 }
 
 impl Media {
-    fn new(settings: &Settings, store: &Store, keyring: &Keyring, clock: &Clock, chance: &Chance) -> Self {
+    fn new(
+        settings: &Settings,
+        store: &Store,
+        keyring: &Keyring,
+        presence: &Presence,
+        clock: &Clock,
+        chance: &Chance,
+    ) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
         let simulcast = Simulcast::new(
@@ -157,11 +167,12 @@ impl Media {
             settings.simulcast_private,
         );
         let health = Health::new(clock.clone());
-        Self { files, shelf, health, simulcast, dvr_window: settings.dvr_window }
+        let renditions = Renditions::new(files.clone(), presence.clone(), &settings.renditions);
+        Self { files, shelf, health, simulcast, renditions, dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, health, simulcast, dvr_window } = self;
+        let Self { files, shelf, health, simulcast, renditions, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -174,6 +185,9 @@ impl Media {
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
         let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
         tasks.keep("simulcast", simulcast);
+        if renditions.are_made() {
+            tasks.keep("renditions", renditions.clone().run(tasks.clone(), stop.clone()));
+        }
         let thumbnails = Thumbnails::new(files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())

@@ -55,3 +55,16 @@ async fn the_pages_show_what_happens_by_themselves() {
     tell(node).await;
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_player_takes_a_smaller_size_over_a_slow_line() {
+    let _turn = crate::turn().await;
+    let site = Site::start(&["--renditions", "144p:100k"]).await;
+    let streamer = Actor::streamer(&site, "hedy").await;
+    let channel = streamer.channel("Large and small", false).await;
+    let mut node = story("sizes.mjs", &site);
+    node.env("TALLY_RTMP_URL", site.rtmp()).env("TALLY_LOC", &channel.loc);
+    node.env("TALLY_STREAM_KEY", &channel.key);
+    tell(node).await;
+    site.stop().await;
+}

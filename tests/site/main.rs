@@ -17,6 +17,7 @@ mod health;
 mod journey;
 mod protected;
 mod recording;
+mod renditions;
 mod simulcast;
 mod support;
 
