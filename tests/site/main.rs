@@ -9,6 +9,7 @@
 mod browser;
 mod clip;
 mod commands;
+mod cost;
 mod crashes;
 mod demo;
 mod faults;
