@@ -1,6 +1,7 @@
 //! The graph: one file per noun of the product, with its type, queries, mutations and subscriptions. Resolvers know
 //! the store, the log, presence and ingest; they know nothing of sockets. `http` mounts [`Graph`].
 
+mod audience;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;

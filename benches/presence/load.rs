@@ -61,7 +61,11 @@ fn send_here(to: SocketAddr, reports: u32, burst: u32) {
 
 fn report(number: u32) -> String {
     let viewer = number % SESSIONS;
-    format!("<190>Nov 23 12:00:00 tally: {SECRET} {} - {} 1763899200.042 {AGENT}", loc(viewer % CHANNELS), address(viewer))
+    format!(
+        "<190>Nov 23 12:00:00 tally: {SECRET} {} - {} 1763899200.042 {AGENT}",
+        loc(viewer % CHANNELS),
+        address(viewer)
+    )
 }
 
 fn ask_here(door: SocketAddr, times: u32, token: &str, loc: &str) {

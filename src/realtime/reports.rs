@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn a_report_says_who_asked_for_which_playlist() {
-        let datagram = format!("<190>Nov 23 12:00:00 tally: s3 {LOC} - 10.0.0.7 1763899200.042 Mozilla/5.0 (X11) Safari");
+        let datagram = format!(
+            "<190>Nov 23 12:00:00 tally: s3 {LOC} - 10.0.0.7 1763899200.042 Mozilla/5.0 (X11) Safari"
+        );
         let report = Report::parse(datagram.as_bytes()).unwrap();
         assert_eq!(report.secret, b"s3");
         assert_eq!(report.loc, Loc(LOC.parse().unwrap()));

@@ -6,6 +6,7 @@ mod accounts;
 mod admission;
 mod against_the_library;
 mod attempts;
+mod audience;
 mod audit;
 mod audits;
 mod channels;
