@@ -44,6 +44,7 @@ const desk: Answers = {
     },
   },
   HealthHistory: { streamHealth: { points: [] } },
+  StreamAudience: { node: { __typename: 'Stream', id: 's', audience: [] } },
   StreamHealth: { channel: { id: channel.id, stream: null } },
   StreamKey: { channel: { id: channel.id, ingest: { streamKey: KEY } } },
 }
@@ -301,7 +302,35 @@ describe('the desk of a channel', () => {
     await flushPromises()
     const cells = page.findAll('[data-test=past] td').map((cell) => cell.text())
     expect(cells[0]).toBe('Last Friday')
-    expect(cells.slice(2)).toEqual(['1:02:03', '12', '34', 'Ended by the owner'])
+    expect(cells.slice(2)).toEqual(['1:02:03', '12', '34', 'Ended by the owner', 'Viewers'])
+  })
+
+  it('draws how many watched a past stream, when somebody wants to see it', async () => {
+    const audience = [
+      { at: '2026-01-01T20:00:00Z', viewers: 5 },
+      { at: '2026-01-01T20:30:00Z', viewers: 12 },
+    ]
+    const { page, asked } = await open({
+      PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [past], pageInfo: last } } },
+      StreamAudience: { node: { id: 'past', audience } },
+    })
+    expect(asked('StreamAudience')).toEqual([])
+    const button = page.find('[data-test=past-chart]')
+    expect(button.attributes('aria-label')).toBe('Viewers of “Last Friday” over time')
+    await button.trigger('click')
+    await flushPromises()
+    expect(asked('StreamAudience')).toEqual([{ id: 'past' }])
+    expect(page.find('[data-test=past] figcaption').text()).toContain('12 at most')
+    await button.trigger('click')
+    expect(page.find('[data-test=past] figure').exists()).toBe(false)
+  })
+
+  it('begins the chart of what is on the air with what was before', async () => {
+    const audience = [{ at: '2026-01-01T20:00:00Z', viewers: 40 }]
+    const { page, event } = await open({ StreamAudience: { node: { id: 's', audience } } })
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    expect(page.find('[data-test=on-air] figcaption').text()).toContain('3 now, 40 at most')
   })
 
   it('is closed to whoever does not own the channel', async () => {
