@@ -10,6 +10,7 @@ mod channels;
 mod clip;
 mod context;
 mod cookie;
+mod cover;
 mod error;
 mod event;
 #[cfg(feature = "fuzz")]
@@ -54,6 +55,7 @@ use load::Loads;
 #[cfg(feature = "bench")]
 pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
+pub use cover::Covered;
 #[cfg(feature = "fuzz")]
 pub use fuzz::fuzz;
 pub use source::{Asked, Sharing, Told};

@@ -16,7 +16,7 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails,
+    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -24,6 +24,9 @@ use crate::telemetry::Metrics;
 
 /// How many clips somebody may cut, in which time.
 const CLIPS: (usize, Duration) = (10, Duration::from_secs(10 * 60));
+
+/// How many covers somebody may upload, in which time.
+const COVERS: (usize, Duration) = (20, Duration::from_secs(10 * 60));
 
 /// What the API stands on.
 pub struct Ground {
@@ -59,6 +62,7 @@ pub struct Api {
 struct Media {
     files: Files,
     shelf: Shelf,
+    covers: Covers,
     health: Health,
     dvr_window: Duration,
 }
@@ -108,6 +112,8 @@ impl Api {
             playback,
             clips: Clips::new(media.files.clone(), tasks.stopping().clone()),
             clip_limit: Limit::new(CLIPS.0, CLIPS.1, &clock, &chance),
+            covers: media.covers.clone(),
+            cover_limit: Limit::new(COVERS.0, COVERS.1, &clock, &chance),
             shelf: media.shelf.clone(),
             health: media.health.clone(),
             clock: clock.clone(),
@@ -146,11 +152,12 @@ impl Media {
     fn new(settings: &Settings, store: &Store, clock: &Clock) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
-        Self { files, shelf, health: Health::new(clock.clone()), dvr_window: settings.dvr_window }
+        let covers = Covers::new(files.clone(), store.clone());
+        Self { files, shelf, covers, health: Health::new(clock.clone()), dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, health, dvr_window } = self;
+        let Self { files, shelf, covers, health, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -161,6 +168,7 @@ impl Media {
         let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("recordings", joiner.run(stop.clone()));
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
+        tasks.keep("covers", covers.clone().run(stop.clone()));
         let thumbnails = Thumbnails::new(files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())

@@ -11,6 +11,7 @@ mod audit;
 mod audits;
 mod channels;
 mod cost;
+mod covers;
 mod docs;
 mod doors;
 mod events;
