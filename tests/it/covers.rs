@@ -133,15 +133,13 @@ async fn what_is_too_large_or_no_picture_is_refused_and_changes_nothing() {
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let (mut answers, mut rest) = socket.into_split();
-    let sending = tokio::spawn(async move {
+    site.lifecycle.tasks().pass("a sender", async move {
         let chunk = [b"100000\r\n".as_slice(), &vec![0; 0x10_0000], b"\r\n"].concat();
         while rest.write_all(&chunk).await.is_ok() {}
     });
     let mut status = [0; 12];
     answers.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 413");
-    drop(answers);
-    sending.abort();
     assert_eq!(image_url(&site, &channel["loc"]).await, Value::Null);
     assert!(!site.media().join("covers").join(channel["loc"].as_str().unwrap()).exists());
 }
