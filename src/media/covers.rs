@@ -20,7 +20,7 @@ use crate::store::{Loc, Store, StoreError};
 const ROUND: Duration = Duration::from_secs(60 * 60);
 /// A cover has its row in seconds; what is as old as this and has none is left over.
 const SCRAP: Duration = Duration::from_secs(60 * 60);
-/// So many pictures are worked on at a time: each may take 200 MiB, and half a second of a processor.
+/// So many pictures are worked on at a time: each may take some 300 MiB for a moment.
 const AT_A_TIME: usize = 1;
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(8);

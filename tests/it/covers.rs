@@ -109,27 +109,12 @@ async fn a_channel_of_somebody_else_is_not_there_to_be_covered() {
     assert_eq!(put(&site, &channel["loc"], &[cookie], picture(8, 8)).await.0, 403);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_or_no_picture_is_refused_and_changes_nothing() {
-    let site = Site::start().await;
-    let owner = site.actor("mia", Role::Streamer).await;
-    let channel = owner.channel("One", json!({})).await;
-    let svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec();
-    let cut = picture(64, 64)[..90].to_vec();
-    for (sent, status) in
-        [(vec![0; (8 << 20) + 1], 413), (svg, 415), (cut, 415), (Vec::new(), 415), (picture(16_385, 1), 422)]
-    {
-        let said = put(&site, &channel["loc"], &bearer(&owner), sent).await;
-        assert_eq!(said.0, status, "{}", said.1);
-        let extensions = &said.1["errors"][0]["extensions"];
-        assert_eq!((&extensions["code"], &extensions["field"]), (&json!("BAD_USER_INPUT"), &json!("body")));
-    }
-    // One that does not say how large it is is not read to its end.
+/// Sends without an end, and without reading meanwhile; how the answer begins.
+async fn endless(site: &Site, owner: &Actor, loc: &Value, length: &str) -> String {
     let mut socket = TcpStream::connect(site.public).await.unwrap();
+    let (loc, token) = (loc.as_str().unwrap(), owner.token.as_ref().unwrap());
     let head = format!(
-        "PUT /channels/{}/cover HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n",
-        channel["loc"].as_str().unwrap(),
-        owner.token.as_ref().unwrap()
+        "PUT /channels/{loc}/cover HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{length}\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let (mut answers, mut rest) = socket.into_split();
@@ -139,7 +124,25 @@ async fn what_is_too_large_or_no_picture_is_refused_and_changes_nothing() {
     });
     let mut status = [0; 12];
     answers.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status, b"HTTP/1.1 413");
+    String::from_utf8_lossy(&status).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_or_no_picture_is_refused_and_changes_nothing() {
+    let site = Site::start().await;
+    let owner = site.actor("mia", Role::Streamer).await;
+    let channel = owner.channel("One", json!({})).await;
+    let svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec();
+    let cut = picture(64, 64)[..90].to_vec();
+    for (sent, status) in [(svg, 415), (cut, 415), (Vec::new(), 415), (picture(16_385, 1), 422)] {
+        let said = put(&site, &channel["loc"], &bearer(&owner), sent).await;
+        assert_eq!(said.0, status, "{}", said.1);
+        let extensions = &said.1["errors"][0]["extensions"];
+        assert_eq!((&extensions["code"], &extensions["field"]), (&json!("BAD_USER_INPUT"), &json!("body")));
+    }
+    for length in ["Content-Length: 8388609", "Transfer-Encoding: chunked"] {
+        assert_eq!(endless(&site, &owner, &channel["loc"], length).await, "HTTP/1.1 413", "{length}");
+    }
     assert_eq!(image_url(&site, &channel["loc"]).await, Value::Null);
     assert!(!site.media().join("covers").join(channel["loc"].as_str().unwrap()).exists());
 }
