@@ -75,6 +75,11 @@ pub struct Settings {
     #[arg(long, env = "TALLY_CHANNEL_RECORDINGS_SIZE", value_name = "SIZE", value_parser = bytes)]
     pub channel_recordings_size: Option<u64>,
 
+    /// Whether broadcasts may be passed on to this machine and to private networks. Whoever has a channel says where they go,
+    /// so leave it off where not everybody with a channel may reach everything that this machine can reach.
+    #[arg(long, env = "TALLY_SIMULCAST_PRIVATE")]
+    pub simulcast_private: bool,
+
     /// Where the API finds nginx's `/stat` and `/control`; `up` knows its own.
     #[arg(long, env = "TALLY_NGINX_CONTROL", default_value = "http://127.0.0.1:4002", value_name = "URL")]
     pub nginx_control: String,

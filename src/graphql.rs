@@ -29,6 +29,7 @@ mod recording;
 mod scalar;
 pub mod scan;
 mod session;
+mod simulcast;
 mod source;
 mod stream;
 mod stream_list;
@@ -91,6 +92,7 @@ struct Mutation(
     invitation::InvitationMutation,
     recording::RecordingMutation,
     clip::ClipMutation,
+    simulcast::SimulcastMutation,
     stream::StreamMutation,
     playback::PlaybackMutation,
 );
@@ -103,6 +105,7 @@ struct Subscription(
     viewer_count::ViewerCountSubscription,
     health::HealthSubscription,
     recording::RecordingSubscription,
+    simulcast::SimulcastSubscription,
     #[cfg(feature = "bench")] bench::BenchSubscription,
 );
 

@@ -12,7 +12,9 @@ mod picture;
 mod playback;
 mod playlist;
 mod recorder;
+mod relay;
 mod shelf;
+mod simulcast;
 mod thumbnails;
 mod transport;
 
@@ -24,5 +26,7 @@ pub use joining::Joiner;
 pub use picture::Unreadable;
 pub use playback::{Grant, PlaybackTokens, Refused};
 pub use recorder::{Recorder, Uncollected};
+pub use relay::{relay, stand_in};
 pub use shelf::{Keep, Shelf, Unsettled};
+pub use simulcast::{Address, NoAddress, Reason, Simulcast, Standing};
 pub use thumbnails::Thumbnails;

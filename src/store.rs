@@ -22,6 +22,7 @@ mod publishing;
 mod recordings;
 mod schema;
 mod sessions;
+mod simulcast;
 mod standing;
 mod stream_lists;
 mod streams;
@@ -52,11 +53,12 @@ pub use channels::{Channel, ChannelChange, NewChannel, Removed, Sealed};
 pub use clips::Clip;
 pub use events::{Backlog, Event, Position, WakeUps};
 pub use invitations::Invited;
-pub use keys::Resealed;
+pub use keys::{Resealed, ResealedTarget};
 pub use page::{Page, Place, Slice};
 pub use publishing::{Connection, Publishing};
 pub use recordings::{Measures, Recording, RecordingChange, RecordingRow, Retention};
 pub use sessions::{Opened, PasswordChange, Session, SignedIn};
+pub use simulcast::{Course, Target, TargetChange};
 pub use standing::Standing;
 pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
 pub use streams::{Airing, Counts, Stream, StreamChange};
@@ -64,7 +66,7 @@ pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use value::{
     AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId,
-    StreamState, TopicId, UserId,
+    StreamState, TargetId, TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -1,4 +1,5 @@
-//! What the server's key opens: the keys derived from it, each for one purpose, and stream keys under them.
+//! What the server's key opens: the keys derived from it, each for one purpose; stream keys under them, and the keys that
+//! other servers gave.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +7,13 @@ use std::str::FromStr;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
+use secrecy::SecretString;
 use sha2::Sha256;
+use uuid::Uuid;
 
 use super::Secrets;
 use crate::ambient::Chance;
-use crate::store::{ChannelId, Sealed};
+use crate::store::{ChannelId, Sealed, TargetId};
 
 /// Tells what the key is to whoever finds one lying about.
 const PREFIX: &str = "tk_";
@@ -66,9 +69,8 @@ impl fmt::Debug for StreamKey {
 #[derive(Clone)]
 pub struct Keyring {
     lookup: [u8; 32],
-    seal: [u8; 32],
-    /// What opens copies that were sealed under the server's key before this one.
-    seal_before: Option<[u8; 32]>,
+    stream_keys: Seal,
+    target_keys: Seal,
     /// Begun: a token is signed or read each time that somebody watches, and the beginning is the same.
     playback: Hmac<Sha256>,
     chance: Chance,
@@ -76,18 +78,55 @@ pub struct Keyring {
 
 /// A sealed key does not open: it was sealed under another server's key, or was tampered with.
 #[derive(Debug, thiserror::Error)]
-#[error("a sealed stream key does not open under this server's key")]
+#[error("a sealed key does not open under this server's key")]
 pub struct NotSealedHere;
+
+/// What secrets of a kind are sealed under, each for one thing that it belongs to.
+#[derive(Clone)]
+struct Seal {
+    key: [u8; 32],
+    /// What opens copies that were sealed under the server's key before this one.
+    before: Option<[u8; 32]>,
+}
+
+impl Seal {
+    fn of(secrets: &Secrets, purpose: &str) -> Self {
+        let derive = |key: &[u8; 32]| mac(key, &[purpose.as_bytes()]);
+        Self { key: derive(secrets.key()), before: secrets.previous_key().map(derive) }
+    }
+
+    fn close(&self, secret: &str, owner: Uuid, chance: &Chance) -> Vec<u8> {
+        let nonce = XNonce::from(chance.bytes::<NONCE>());
+        let payload = Payload { msg: secret.as_bytes(), aad: owner.as_bytes() };
+        let sealed = XChaCha20Poly1305::new(&self.key.into()).encrypt(&nonce, payload);
+        // Encryption fails only on messages beyond 256 GiB.
+        [nonce.as_slice(), &sealed.unwrap_or_default()].concat()
+    }
+
+    fn open(&self, sealed: &[u8], owner: Uuid) -> Result<String, NotSealedHere> {
+        match (open(&self.key, sealed, owner), &self.before) {
+            (Err(NotSealedHere), Some(before)) => open(before, sealed, owner),
+            (opened, _) => opened,
+        }
+    }
+
+    /// What was sealed, if it was sealed under the server's key before this one.
+    fn open_before(&self, sealed: &[u8], owner: Uuid) -> Result<Option<String>, NotSealedHere> {
+        if open(&self.key, sealed, owner).is_ok() {
+            return Ok(None);
+        }
+        self.open(sealed, owner).map(Some)
+    }
+}
 
 impl Keyring {
     /// Derives the keys from the server's own.
     pub fn new(secrets: &Secrets, chance: Chance) -> Self {
         let derive = |purpose: &str| mac(secrets.key(), &[purpose.as_bytes()]);
-        let seal = "tally stream key seal 1";
         Self {
             lookup: derive("tally stream key lookup 1"),
-            seal: derive(seal),
-            seal_before: secrets.previous_key().map(|key| mac(key, &[seal.as_bytes()])),
+            stream_keys: Seal::of(secrets, "tally stream key seal 1"),
+            target_keys: Seal::of(secrets, "tally simulcast key seal 1"),
             playback: keyed(&derive("tally playback token 1")),
             chance,
         }
@@ -100,11 +139,7 @@ impl Keyring {
 
     /// The form in which a channel's stream key is kept.
     pub fn seal(&self, key: &StreamKey, channel: ChannelId) -> Sealed {
-        let nonce = XNonce::from(self.chance.bytes::<NONCE>());
-        let payload = Payload { msg: key.0.as_bytes(), aad: channel.0.as_bytes() };
-        let sealed = XChaCha20Poly1305::new(&self.seal.into()).encrypt(&nonce, payload);
-        // Encryption fails only on messages beyond 256 GiB.
-        let sealed = [nonce.as_slice(), &sealed.unwrap_or_default()].concat();
+        let sealed = self.stream_keys.close(&key.0, channel.0, &self.chance);
         Sealed { hash: self.lookup(key), sealed }
     }
 
@@ -113,11 +148,7 @@ impl Keyring {
     /// # Errors
     /// When it was sealed under another key, or for another channel.
     pub fn open(&self, sealed: &[u8], channel: ChannelId) -> Result<StreamKey, NotSealedHere> {
-        let opened = open(&self.seal, sealed, channel);
-        match (opened, &self.seal_before) {
-            (Err(NotSealedHere), Some(before)) => open(before, sealed, channel),
-            (opened, _) => opened,
-        }
+        self.stream_keys.open(sealed, channel.0)?.parse().map_err(|_| NotSealedHere)
     }
 
     /// A channel's stream key in the form in which it is kept now; `None` when it is in that form.
@@ -125,10 +156,30 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open`].
     pub fn reseal(&self, sealed: &[u8], channel: ChannelId) -> Result<Option<Sealed>, NotSealedHere> {
-        if open(&self.seal, sealed, channel).is_ok() {
-            return Ok(None);
-        }
-        Ok(Some(self.seal(&self.open(sealed, channel)?, channel)))
+        let Some(before) = self.stream_keys.open_before(sealed, channel.0)? else { return Ok(None) };
+        Ok(Some(self.seal(&before.parse().map_err(|_| NotSealedHere)?, channel)))
+    }
+
+    /// The form in which the key that another server gave is kept.
+    pub fn seal_target(&self, key: &str, target: TargetId) -> Vec<u8> {
+        self.target_keys.close(key, target.0, &self.chance)
+    }
+
+    /// The key that another server gave again.
+    ///
+    /// # Errors
+    /// When it was sealed under another key, or for another target.
+    pub fn open_target(&self, sealed: &[u8], target: TargetId) -> Result<SecretString, NotSealedHere> {
+        self.target_keys.open(sealed, target.0).map(SecretString::from)
+    }
+
+    /// The same in the form in which it is kept now; `None` when it is in that form.
+    ///
+    /// # Errors
+    /// As [`Keyring::open_target`].
+    pub fn reseal_target(&self, sealed: &[u8], target: TargetId) -> Result<Option<Vec<u8>>, NotSealedHere> {
+        let before = self.target_keys.open_before(sealed, target.0)?;
+        Ok(before.map(|key| self.seal_target(&key, target)))
     }
 
     /// Signs the parts of a playback token.
@@ -137,12 +188,11 @@ impl Keyring {
     }
 }
 
-fn open(seal: &[u8; 32], sealed: &[u8], channel: ChannelId) -> Result<StreamKey, NotSealedHere> {
+fn open(seal: &[u8; 32], sealed: &[u8], owner: Uuid) -> Result<String, NotSealedHere> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(NotSealedHere)?;
-    let payload = Payload { msg: sealed, aad: channel.0.as_bytes() };
+    let payload = Payload { msg: sealed, aad: owner.as_bytes() };
     let opened = XChaCha20Poly1305::new(seal.into()).decrypt(&XNonce::from(*nonce), payload);
-    let text = String::from_utf8(opened.map_err(|_| NotSealedHere)?).map_err(|_| NotSealedHere)?;
-    text.parse().map_err(|_| NotSealedHere)
+    String::from_utf8(opened.map_err(|_| NotSealedHere)?).map_err(|_| NotSealedHere)
 }
 
 /// HMAC-SHA256 over parts of fixed sizes, the last of which may vary.
@@ -166,7 +216,7 @@ fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
+    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -187,6 +237,21 @@ mod tests {
         assert!(
             !kept.sealed.windows(8).any(|part| key.reveal().as_bytes().windows(8).any(|own| own == part))
         );
+    }
+
+    #[test]
+    fn the_key_of_another_server_opens_for_its_target_only() {
+        let (target, other) = (TargetId(Uuid::from_u128(1)), TargetId(Uuid::from_u128(2)));
+        let sealed = keyring().seal_target("live_123?bandwidthtest=true", target);
+        assert_eq!(
+            keyring().open_target(&sealed, target).unwrap().expose_secret(),
+            "live_123?bandwidthtest=true"
+        );
+        assert!(keyring().open_target(&sealed, other).is_err());
+        // Not even as the stream key of a channel of the same id.
+        let key = StreamKey::new(&Chance::system());
+        let sealed = keyring().seal_target(key.reveal(), target);
+        assert!(keyring().open(&sealed, ChannelId(target.0)).is_err());
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Thumbnails,
+    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Simulcast,
+    Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -64,6 +65,7 @@ struct Media {
     shelf: Shelf,
     covers: Covers,
     health: Health,
+    simulcast: Simulcast,
     dvr_window: Duration,
 }
 
@@ -89,7 +91,7 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let media = Media::new(settings, &store, &clock);
+        let media = Media::new(settings, &store, &keyring, &clock, &chance);
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -116,6 +118,7 @@ impl Api {
             cover_limit: Limit::new(COVERS.0, COVERS.1, &clock, &chance),
             shelf: media.shelf.clone(),
             health: media.health.clone(),
+            simulcast: media.simulcast.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
@@ -149,15 +152,24 @@ impl Api {
 }
 
 impl Media {
-    fn new(settings: &Settings, store: &Store, clock: &Clock) -> Self {
+    fn new(settings: &Settings, store: &Store, keyring: &Keyring, clock: &Clock, chance: &Chance) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
         let covers = Covers::new(files.clone(), store.clone());
-        Self { files, shelf, covers, health: Health::new(clock.clone()), dvr_window: settings.dvr_window }
+        let simulcast = Simulcast::new(
+            files.clone(),
+            store.clone(),
+            keyring.clone(),
+            clock.clone(),
+            chance.clone(),
+            settings.simulcast_private,
+        );
+        let health = Health::new(clock.clone());
+        Self { files, shelf, covers, health, simulcast, dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, covers, health, dvr_window } = self;
+        let Self { files, shelf, covers, health, simulcast, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -169,6 +181,8 @@ impl Media {
         tasks.keep("recordings", joiner.run(stop.clone()));
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
         tasks.keep("covers", covers.clone().run(stop.clone()));
+        let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
+        tasks.keep("simulcast", simulcast);
         let thumbnails = Thumbnails::new(files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())

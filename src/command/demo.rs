@@ -1,14 +1,11 @@
 //! `tally demo`: a test picture with sound for the demo channel, so that a site can be seen alive without OBS.
-//!
-//! ffmpeg takes its target from its arguments, which every account on the machine can read. So it is given a
-//! stand-in for the stream key, and sends through a socket of ours that puts the key in its place.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::str::FromStr;
 
 use clap::Args;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +14,7 @@ use super::{Place, up, welcome};
 use crate::ambient::Chance;
 use crate::auth::{Keyring, Secrets, StreamKey};
 use crate::lifecycle::Failure;
+use crate::media;
 
 /// How to broadcast to the demo channel.
 #[derive(Args)]
@@ -42,9 +40,9 @@ impl Demo {
         let chance = Chance::system();
         let keyring = Keyring::new(&Secrets::open(&self.data_dir, &chance)?, chance.clone());
         let key = StreamKey::from_str(&welcome::open_key(&store, &keyring, channel.id).await?)?;
-        let stand_in = StreamKey::new(&chance);
+        let stand_in = media::stand_in(key.reveal().len(), &chance);
         let door = TcpListener::bind("127.0.0.1:0").await?;
-        let target = format!("rtmp://{}/live/{}", door.local_addr()?, stand_in.reveal());
+        let target = format!("rtmp://{}/live/{}", door.local_addr()?, stand_in);
         let mut ffmpeg = self.ffmpeg(&target).spawn().map_err(|error| format!("ffmpeg: {error}"))?;
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -54,7 +52,7 @@ impl Demo {
                 status if status.success() => Ok(()),
                 status => Err(format!("ffmpeg ended ({status}): is somebody else on the air there?").into()),
             },
-            relayed = relay(&door, running.rtmp, stand_in.reveal(), key.reveal()) => {
+            relayed = pass_on(&door, running.rtmp, &stand_in, key.reveal()) => {
                 relayed?;
                 ffmpeg.wait().await?;
                 Ok(())
@@ -89,73 +87,8 @@ impl Demo {
     }
 }
 
-/// Passes one connection on, with `key` where the client said `stand_in`. Both have the same length, so nothing
-/// else of the protocol changes; and a client names its stream in messages of fewer than the 128 bytes at which
-/// RTMP begins to cut them up.
-async fn relay(
-    door: &TcpListener,
-    site: std::net::SocketAddr,
-    stand_in: &str,
-    key: &str,
-) -> std::io::Result<()> {
+/// Passes the one connection on to the site, with the key in it.
+async fn pass_on(door: &TcpListener, site: SocketAddr, stand_in: &str, key: &str) -> std::io::Result<()> {
     let (client, _) = door.accept().await?;
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_site, mut to_site) = TcpStream::connect(site).await?.into_split();
-    let up = async {
-        let mut held = Vec::new();
-        loop {
-            let read = from_client.read_buf(&mut held).await?;
-            replace(&mut held, stand_in.as_bytes(), key.as_bytes());
-            // The beginning of a stand-in whose end is still to come is held back.
-            let keep = if read == 0 { 0 } else { begun(&held, stand_in.as_bytes()) };
-            let tail = held.split_off(held.len() - keep);
-            to_site.write_all(&held).await?;
-            held = tail;
-            if read == 0 {
-                return to_site.shutdown().await;
-            }
-        }
-    };
-    let down = async { copy(&mut from_site, &mut to_client).await.map(drop) };
-    tokio::select! {
-        done = up => done,
-        done = down => done,
-    }
-}
-
-fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
-    let mut start = 0;
-    while let Some(place) = bytes[start..].windows(from.len()).position(|window| window == from) {
-        start += place;
-        bytes[start..start + to.len()].copy_from_slice(to);
-        start += to.len();
-    }
-}
-
-/// How many bytes at the end of `bytes` may be the beginning of `word`.
-fn begun(bytes: &[u8], word: &[u8]) -> usize {
-    let longest = word.len().saturating_sub(1).min(bytes.len());
-    (1..=longest).rev().find(|length| bytes.ends_with(&word[..*length])).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stand_in_is_replaced_wherever_it_is_cut() {
-        let text = b"..AAAA..AAAA.AA";
-        for cut in 0..text.len() {
-            let (mut held, mut passed) = (Vec::new(), Vec::new());
-            for part in [&text[..cut], &text[cut..]] {
-                held.extend_from_slice(part);
-                replace(&mut held, b"AAAA", b"KEYS");
-                let tail = held.split_off(held.len() - begun(&held, b"AAAA"));
-                passed.append(&mut held);
-                held = tail;
-            }
-            passed.append(&mut held);
-            assert_eq!(String::from_utf8_lossy(&passed), "..KEYS..KEYS.AA", "cut at {cut}");
-        }
-    }
+    media::relay(client, TcpStream::connect(site).await?, stand_in, key).await
 }

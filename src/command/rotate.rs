@@ -1,5 +1,5 @@
 //! `tally rotate-key`: another server's key, for when the one there is may be known to somebody. The command makes the
-//! key; the next start seals all stream keys under it and forgets the one before, so nobody has to know of a new
+//! key; the next start seals all stream keys and simulcast keys under it and forgets the one before, so nobody has to know of a new
 //! stream key, and a crash at any point costs nothing but the time to do it again.
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::Args;
 use crate::ambient::Chance;
 use crate::auth::{Keyring, Secrets};
 use crate::lifecycle::Failure;
-use crate::store::{Resealed, Store};
+use crate::store::{Resealed, ResealedTarget, Store};
 
 /// How many keys are sealed in one statement.
 const BATCH: i64 = 1000;
@@ -53,12 +53,19 @@ pub async fn finish(store: &Store, secrets: &Secrets, chance: &Chance) -> Result
     if !secrets.is_rotating() {
         return Ok(());
     }
-    tracing::info!("the server's key was replaced: sealing stream keys anew");
+    tracing::info!("the server's key was replaced: sealing all other keys anew");
     let keyring = Keyring::new(secrets, chance.clone());
+    let count = stream_keys(store, &keyring).await? + target_keys(store, &keyring).await?;
+    secrets.forget_previous()?;
+    tracing::info!(count, "all keys are sealed under the new one");
+    Ok(())
+}
+
+async fn stream_keys(store: &Store, keyring: &Keyring) -> Result<usize, Failure> {
     let (mut after, mut count) = (None, 0);
     loop {
         let some = store.sealed_keys(after, BATCH).await?;
-        let Some((last, _)) = some.last() else { break };
+        let Some((last, _)) = some.last() else { return Ok(count) };
         after = Some(*last);
         let mut keys = Vec::with_capacity(some.len());
         for (channel, before) in some {
@@ -71,7 +78,25 @@ pub async fn finish(store: &Store, secrets: &Secrets, chance: &Chance) -> Result
         store.reseal(&keys).await?;
         count += keys.len();
     }
-    secrets.forget_previous()?;
-    tracing::info!(count, "all stream keys are sealed under the new key");
-    Ok(())
+}
+
+async fn target_keys(store: &Store, keyring: &Keyring) -> Result<usize, Failure> {
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let some = store.sealed_targets(after, BATCH).await?;
+        let Some((last, _)) = some.last() else { return Ok(count) };
+        after = Some(*last);
+        let mut keys = Vec::with_capacity(some.len());
+        for (target, before) in some {
+            match keyring.reseal_target(&before, target) {
+                Ok(Some(now)) => keys.push(ResealedTarget { target, before, now }),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(target = %target.0, %error, "the key of a simulcast target is lost")
+                }
+            }
+        }
+        store.reseal_targets(&keys).await?;
+        count += keys.len();
+    }
 }

@@ -9,10 +9,11 @@ use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::ingest::Ingest;
 use super::invitation::UserConnection;
-use super::load::{OnTheAir, found};
+use super::load::{OnTheAir, TargetsOf, found};
 use super::page::{PageArguments, PageInfo, cost, lay_out, same_order};
 use super::recording::RecordingConnection;
 use super::scalar::{DateTime, NodeId, UuidScalar, int};
+use super::simulcast::{self, SimulcastTarget};
 use super::stream::Stream;
 use super::stream_list::StreamConnection;
 use super::topic::{self, Topic};
@@ -215,6 +216,19 @@ impl Channel {
     async fn ingest(&self, ctx: &Context<'_>) -> Option<Ingest<'_>> {
         ctx.viewer().may(Action::ReadKey(&self.row)).ok()?;
         self.row.deleted_at.is_none().then_some(Ingest(&self.row))
+    }
+
+    /// Where else its broadcasts go, in the order in which the targets were added: at most 8. Null for everyone but the owner
+    /// and admins.
+    #[graphql(complexity = "20 + 8 * child_complexity")]
+    async fn simulcast_targets(&self, ctx: &Context<'_>) -> Option<Result<Vec<SimulcastTarget>>> {
+        if !simulcast::is_shown(ctx.viewer(), &self.row) {
+            return None;
+        }
+        let targets = ctx.loader().load_one(TargetsOf(self.row.id)).await;
+        let targets =
+            targets.map(|found| found.unwrap_or_default().into_iter().map(SimulcastTarget).collect());
+        Some(targets.map_err(Into::into))
     }
 
     /// When the channel was made.

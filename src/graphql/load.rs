@@ -13,8 +13,8 @@ use super::audience::AudienceOf;
 use super::error::{ApiError, Result};
 use super::recording::RecordingOf;
 use crate::store::{
-    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamAudience, StreamId, Topic, TopicId,
-    User, UserId,
+    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamAudience, StreamId, Target, Topic,
+    TopicId, User, UserId,
 };
 use crate::telemetry::Queries;
 
@@ -77,6 +77,27 @@ impl Loader<KeyOf> for Loads {
         let sealed = self.0.read_keys(&channels, reader).await.map_err(Arc::new)?;
         let of = |channel| KeyOf { channel, reader: reader.clone() };
         Ok(sealed.into_iter().map(|(channel, sealed)| (of(channel), sealed)).collect())
+    }
+}
+
+/// The simulcast targets of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TargetsOf(pub(super) ChannelId);
+
+impl Loader<TargetsOf> for Loads {
+    type Value = Vec<Target>;
+    type Error = Arc<StoreError>;
+
+    async fn load(
+        &self,
+        keys: &[TargetsOf],
+    ) -> std::result::Result<HashMap<TargetsOf, Vec<Target>>, Self::Error> {
+        let channels: Vec<ChannelId> = keys.iter().map(|key| key.0).collect();
+        let mut targets: HashMap<TargetsOf, Vec<Target>> = HashMap::new();
+        for target in self.0.targets_of(&channels).await.map_err(Arc::new)? {
+            targets.entry(TargetsOf(target.channel_id)).or_default().push(target);
+        }
+        Ok(targets)
     }
 }
 

@@ -8,6 +8,7 @@ use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::recording::{self, Recording};
 use super::scalar::NodeId;
+use super::simulcast::{self, SimulcastTarget};
 use super::stream::Stream;
 use super::topic::Topic;
 use super::user::User;
@@ -22,6 +23,7 @@ pub(super) enum Node {
     Stream(Stream),
     Recording(Recording),
     Clip(Clip),
+    SimulcastTarget(SimulcastTarget),
 }
 
 /// Questions by id.
@@ -73,6 +75,7 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             None => None,
         },
         NodeId::Clip(id) => ctx.parts().store.clips(&[id]).await?.pop().map(|row| Node::Clip(row.into())),
+        NodeId::Target(id) => simulcast::node(ctx, id).await?.map(Node::SimulcastTarget),
         NodeId::Recording(id) => recording::of_stream(ctx, id).await?.map(Node::Recording),
     })
 }

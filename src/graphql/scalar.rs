@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::error::{ApiError, Result};
-use crate::store::{ChannelId, ClipId, Loc, StreamId, TopicId, UserId};
+use crate::store::{ChannelId, ClipId, Loc, StreamId, TargetId, TopicId, UserId};
 
 /// A channel's address or a stream's uuid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,7 @@ pub(super) enum NodeId {
     Stream(StreamId),
     Recording(StreamId),
     Clip(ClipId),
+    Target(TargetId),
 }
 
 impl NodeId {
@@ -95,6 +96,7 @@ impl NodeId {
             Self::Stream(id) => ("st", id.0),
             Self::Recording(id) => ("re", id.0),
             Self::Clip(id) => ("cl", id.0),
+            Self::Target(id) => ("si", id.0),
         };
         ID(format!("{prefix}_{}", uuid.simple()))
     }
@@ -110,6 +112,7 @@ impl NodeId {
             "st" => Some(Self::Stream(StreamId(uuid))),
             "re" => Some(Self::Recording(StreamId(uuid))),
             "cl" => Some(Self::Clip(ClipId(uuid))),
+            "si" => Some(Self::Target(TargetId(uuid))),
             _ => None,
         }
     }
@@ -144,6 +147,14 @@ pub(super) fn clip_id(field: &'static str, id: &ID) -> Result<ClipId> {
     match NodeId::read(id) {
         Some(NodeId::Clip(id)) => Ok(id),
         _ => Err(ApiError::bad(field, "this is not a clip's id")),
+    }
+}
+
+/// The simulcast target that an argument means.
+pub(super) fn target_id(field: &'static str, id: &ID) -> Result<TargetId> {
+    match NodeId::read(id) {
+        Some(NodeId::Target(id)) => Ok(id),
+        _ => Err(ApiError::bad(field, "this is not a simulcast target's id")),
     }
 }
 

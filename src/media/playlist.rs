@@ -44,6 +44,12 @@ pub(super) async fn read(directory: &Path) -> std::io::Result<Playlist> {
     }
 }
 
+/// Whether there is a playlist in that directory that will go on: one with a segment, and without an end.
+pub(super) async fn grows(directory: &Path) -> bool {
+    let text = tokio::fs::read_to_string(directory.join("index.m3u8")).await.unwrap_or_default();
+    !segments(&text).is_empty() && !text.contains("#EXT-X-ENDLIST")
+}
+
 /// The number of the first segment that is listed.
 pub(super) fn sequence(playlist: &str) -> i64 {
     let said = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));

@@ -145,6 +145,16 @@ table! {
 }
 
 table! {
+    simulcast_targets (id) {
+        id -> Uuid,
+        channel_id -> Uuid,
+        url -> Text,
+        key_sealed -> Bytea,
+        enabled -> Bool,
+    }
+}
+
+table! {
     event_log (one) {
         one -> Bool,
         epoch -> Uuid,
@@ -190,6 +200,7 @@ joinable!(streams -> channels (channel_id));
 joinable!(recordings -> streams (stream_id));
 joinable!(recordings -> channels (channel_id));
 joinable!(clips -> channels (channel_id));
+joinable!(simulcast_targets -> channels (channel_id));
 joinable!(events -> streams (stream_id));
 allow_tables_to_appear_in_same_query!(
     users,
@@ -200,6 +211,7 @@ allow_tables_to_appear_in_same_query!(
     streams,
     recordings,
     clips,
+    simulcast_targets,
     event_log,
     events,
     audit_records

@@ -70,6 +70,10 @@ id! {
     /// A clip's id, made from the time.
     ClipId
 }
+id! {
+    /// The id of a server that a channel's broadcasts are passed on to, made from the time.
+    TargetId
+}
 
 impl ClipId {
     /// When it was made, to the millisecond: the first 48 bits of a version 7 UUID (RFC 9562, section 5.7).

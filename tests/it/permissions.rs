@@ -109,6 +109,16 @@ impl Cast {
         json!({"id": Sql::on(&self.site.url).await.lines(made).await.remove(0)})
     }
 
+    /// A simulcast target of a new channel of the owner's.
+    async fn target(&mut self) -> Value {
+        let channel = self.channel(json!({}), false).await;
+        let add = "mutation ($input: AddSimulcastTargetInput!) {
+            addSimulcastTarget(input: $input) { target { id channel { loc } } } }";
+        let input = json!({"channelId": channel["id"], "url": "rtmp://live.example/app", "key": "a-key"});
+        let added = self.admin().data(add, json!({"input": input})).await;
+        added["addSimulcastTarget"]["target"].clone()
+    }
+
     async fn topic(&self, slug: &str) -> Value {
         let create = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { id } } }";
         let made = self.admin().data(create, json!({"input": {"slug": slug, "name": slug}})).await;
@@ -130,6 +140,20 @@ impl Cast {
                 let loc = self.channel(json!({}), false).await["loc"].clone();
                 let document = all("query ($loc: UUID!) { channel(loc: $loc) { ingest { * } } }", "Ingest");
                 (document, json!({"loc": loc}), "/channel/ingest")
+            }
+            "Channel.simulcastTargets" => {
+                let loc = self.channel(json!({}), false).await["loc"].clone();
+                let document = "query ($loc: UUID!) { channel(loc: $loc) { simulcastTargets { * } } }";
+                (all(document, "SimulcastTarget"), json!({"loc": loc}), "/channel/simulcastTargets")
+            }
+            "simulcastChanged" => {
+                let target = self.target().await;
+                let document = "subscription ($loc: UUID!) { simulcastChanged(loc: $loc) { * } }";
+                (
+                    all(document, "SimulcastTarget"),
+                    json!({"loc": target["channel"]["loc"]}),
+                    "/simulcastChanged",
+                )
             }
             "Channel.invitedViewers" => {
                 let loc = self.channel(json!({}), false).await["loc"].clone();
@@ -220,6 +244,8 @@ impl Cast {
             "updateRecording" => json!({"id": self.recording().await, "name": "Another"}),
             "deleteRecording" => json!({"id": self.recording().await}),
             "createClip" | "deleteClip" => self.clip(mutation).await,
+            "updateSimulcastTarget" => json!({"id": self.target().await["id"], "enabled": false}),
+            "removeSimulcastTarget" => json!({"id": self.target().await["id"]}),
             "createTopic" => json!({"slug": format!("new-{number}"), "name": "New"}),
             "renameTopic" => json!({"id": self.topic(&format!("renamed-{number}")).await, "name": "New"}),
             "retireTopic" => json!({"id": self.topic(&format!("retired-{number}")).await}),
@@ -229,6 +255,9 @@ impl Cast {
             of_channel => {
                 let channel = self.channel(json!({}), true).await;
                 match of_channel {
+                    "addSimulcastTarget" => {
+                        json!({"channelId": channel["id"], "url": "rtmp://live.example/app", "key": "a-key"})
+                    }
                     "inviteViewer" => json!({"channelId": channel["id"], "handle": "viewer"}),
                     "uninviteViewer" => {
                         let invite = "mutation ($input: InviteViewerInput!) { inviteViewer(input: $input) { user { id } } }";
@@ -294,6 +323,7 @@ impl Cast {
             Some("FORBIDDEN") => "no".to_owned(),
             // Whoever may cut a clip is told that nothing has arrived.
             Some("NOT_FOUND") if action == "createClip" => "yes".to_owned(),
+            Some("NOT_FOUND") => "not there".to_owned(),
             Some(other) => other.to_owned(),
             None if answer["data"].pointer(question.null) == Some(&Value::Null) => "null".to_owned(),
             None if answer["data"].is_object() => "yes".to_owned(),

@@ -4,11 +4,12 @@ use std::fs;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use tally::ambient::Chance;
 use tally::auth::{Keyring, Secrets, StreamKey};
 use tally::command::rotate;
-use tally::store::{ChannelId, Loc, Role};
+use tally::store::{ChannelId, Loc, Role, Target, TargetId};
 
 use crate::site::Site;
 
@@ -30,6 +31,16 @@ async fn a_new_servers_key_opens_all_stream_keys_and_the_old_one_none() {
     let open = || Secrets::open(data.path(), &chance).unwrap();
     let before = Keyring::new(&open(), chance.clone());
 
+    let target = Target {
+        id: TargetId(chance.id(site.clock.now())),
+        channel_id: channels[0].0,
+        url: "rtmp://live.example/app".to_owned(),
+        key_sealed: Vec::new(),
+        enabled: true,
+    };
+    let target = Target { key_sealed: before.seal_target("theirs", target.id), ..target };
+    assert!(site.store.add_target(&target, 1).await.unwrap());
+
     assert!(Secrets::rotate(data.path(), &chance).unwrap());
     assert!(!Secrets::rotate(data.path(), &chance).unwrap(), "one at a time");
     let between = Keyring::new(&open(), chance.clone());
@@ -47,6 +58,9 @@ async fn a_new_servers_key_opens_all_stream_keys_and_the_old_one_none() {
 
     assert!(!open().is_rotating());
     let after = Keyring::new(&open(), chance.clone());
+    let resealed = site.store.targets(&[target.id]).await.unwrap().remove(0).key_sealed;
+    assert_eq!(after.open_target(&resealed, target.id).unwrap().expose_secret(), "theirs");
+    assert!(before.open_target(&resealed, target.id).is_err());
     for (channel, key) in channels {
         let sealed = site.store.sealed_key(channel).await.unwrap().unwrap();
         assert_eq!(after.open(&sealed, channel).unwrap(), key);

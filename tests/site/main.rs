@@ -17,6 +17,7 @@ mod health;
 mod journey;
 mod protected;
 mod recording;
+mod simulcast;
 mod support;
 
 use tokio::sync::{Semaphore, SemaphorePermit};

@@ -12,7 +12,7 @@ mod subscription;
 pub(crate) use api::{Actor, Channel};
 pub(crate) use database::{fresh_database, socket};
 pub(crate) use playback::{Playlist, get, raw_status};
-pub(crate) use processes::{descendants, is_alive, processes, send};
+pub(crate) use processes::{Process, descendants, is_alive, processes, send};
 pub(crate) use publisher::{Broadcast, Persistent};
 pub(crate) use site::{Site, tally};
 pub(crate) use subscription::Subscription;
