@@ -1,6 +1,7 @@
 //! The graph: one file per noun of the product, with its type, queries, mutations and subscriptions. Resolvers know
 //! the store, the log, presence and ingest; they know nothing of sockets. `http` mounts [`Graph`].
 
+mod audience;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
@@ -9,6 +10,7 @@ mod channels;
 mod clip;
 mod context;
 mod cookie;
+mod cover;
 mod error;
 mod event;
 #[cfg(feature = "fuzz")]
@@ -54,6 +56,7 @@ use load::Loads;
 #[cfg(feature = "bench")]
 pub use bench::{Emission, emit};
 pub use context::{Parts, Requester};
+pub use cover::Covered;
 #[cfg(feature = "fuzz")]
 pub use fuzz::fuzz;
 pub use source::{Asked, Sharing, Told};

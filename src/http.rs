@@ -7,6 +7,7 @@
 mod assets;
 mod connections;
 mod cors;
+mod covers;
 mod documents;
 mod execution;
 mod graphql;
@@ -25,10 +26,11 @@ use std::sync::Arc;
 use async_graphql::{Request as Document, Response as Answered, ServerError};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get, put};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
 
@@ -43,8 +45,9 @@ pub use self::websocket::fuzz;
 use crate::ambient::{Chance, Clock};
 use crate::config::Origin;
 pub use crate::graphql::{Asked, Sharing, Told};
-use crate::graphql::{Graph, Requester};
+use crate::graphql::{Covered, Graph, Requester};
 use crate::lifecycle::Tasks;
+use crate::store::Loc;
 
 /// What these routes ask of the graph, so that their tests can bring a small one of their own.
 pub trait Answers: Clone + Send + Sync + 'static {
@@ -81,6 +84,22 @@ pub trait Answers: Clone + Send + Sync + 'static {
 
     /// Runs a subscription.
     fn subscribe(&self, asked: Asked, requester: &Self::Requester) -> BoxStream<'static, Told>;
+
+    /// Whether the requester may upload a cover of the channel at that address; it counts as tried. By default there are
+    /// no channels.
+    fn may_cover(&self, _: Loc, _: &Self::Requester) -> impl Future<Output = Result<(), ServerError>> + Send {
+        async { Err(operation::error("NOT_FOUND", "There is no such channel.")) }
+    }
+
+    /// Makes what was sent the cover of the channel at that address, for a requester who may.
+    fn cover(
+        &self,
+        _: Loc,
+        _: Bytes,
+        _: &Self::Requester,
+    ) -> impl Future<Output = Result<Covered, ServerError>> + Send {
+        async { Err(operation::error("NOT_FOUND", "There is no such channel.")) }
+    }
 
     /// What keeps this process from serving.
     fn unready(&self) -> impl Future<Output = Option<String>> + Send;
@@ -120,6 +139,14 @@ impl Answers for Graph {
         Self::subscribe(self, asked, requester)
     }
 
+    async fn may_cover(&self, loc: Loc, requester: &Requester) -> Result<(), ServerError> {
+        Self::may_cover(self, loc, requester).await
+    }
+
+    async fn cover(&self, loc: Loc, sent: Bytes, requester: &Requester) -> Result<Covered, ServerError> {
+        Self::cover(self, loc, sent, requester).await
+    }
+
     async fn unready(&self) -> Option<String> {
         Self::unready(self).await
     }
@@ -136,6 +163,7 @@ pub struct Public<G: Answers> {
     patience: Patience,
     documents: Documents,
     responses: Arc<Responses>,
+    uploads: covers::Uploads,
     sockets: websocket::Sockets<G>,
 }
 
@@ -152,6 +180,7 @@ impl<G: Answers> Public<G> {
             patience: Patience::default(),
             documents: Documents::default(),
             responses: Arc::default(),
+            uploads: covers::Uploads::default(),
             sockets: websocket::Sockets::default(),
         }
     }
@@ -182,13 +211,10 @@ pub fn public<G: Answers>(state: Public<G>) -> Router {
     let state = Arc::new(state);
     state.tasks.keep("sockets", websocket::sweep(Arc::clone(&state)));
     state.tasks.keep("rights", websocket::review(Arc::clone(&state)));
-    let door = any(graphql_door::<G>);
-    let door = match cors::layer(&state.cors_origins) {
-        Some(cors) => door.layer(cors),
-        None => door,
-    };
+    let origins = &state.cors_origins;
     Router::new()
-        .route("/graphql", door)
+        .route("/graphql", open_to(any(graphql_door::<G>), origins, [Method::GET, Method::POST]))
+        .route("/channels/{loc}/cover", open_to(put(covers::put::<G>), origins, [Method::PUT]))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz::<G>))
         .merge(assets::routes())
@@ -196,6 +222,18 @@ pub fn public<G: Answers>(state: Public<G>) -> Router {
         .layer(DefaultBodyLimit::max(0))
         .layer(middleware::from_fn_with_state(state.clone(), around::<G>))
         .with_state(state)
+}
+
+/// What pages of these origins may ask by these methods as well.
+fn open_to<S: Clone + Send + Sync + 'static, const N: usize>(
+    door: MethodRouter<S>,
+    origins: &[Origin],
+    methods: [Method; N],
+) -> MethodRouter<S> {
+    match cors::layer(origins, methods) {
+        Some(cors) => door.layer(cors),
+        None => door,
+    }
 }
 
 /// One path, two transports.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod attempts;
+mod audiences;
 mod audit;
 mod audit_lists;
 mod beginnings;
@@ -43,6 +44,7 @@ use crate::config::DatabaseUrl;
 
 pub use accounts::{Created, NewUser, User};
 pub use attempts::{Attempt, Once};
+pub use audiences::StreamAudience;
 pub use audit::Deed;
 pub use audit_lists::{AuditFilter, AuditRecord};
 pub use beginnings::{Began, NewStream, OnTheAir};

@@ -43,7 +43,13 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   server: {
-    proxy: { '/graphql': backend, '/live': backend, '/stream-thumb': backend },
+    proxy: {
+      '/graphql': backend,
+      '/channels': backend,
+      '/covers': backend,
+      '/live': backend,
+      '/stream-thumb': backend,
+    },
   },
   test: { environment: 'happy-dom', include: ['src/**/*.test.ts'] },
 })

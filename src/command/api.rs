@@ -16,8 +16,8 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Renditions, Shelf, Simulcast,
-    Thumbnails,
+    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Renditions, Shelf,
+    Simulcast, Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -25,6 +25,9 @@ use crate::telemetry::Metrics;
 
 /// How many clips somebody may cut, in which time.
 const CLIPS: (usize, Duration) = (10, Duration::from_secs(10 * 60));
+
+/// How many covers somebody may upload, in which time.
+const COVERS: (usize, Duration) = (20, Duration::from_secs(10 * 60));
 
 /// What the API stands on.
 pub struct Ground {
@@ -60,6 +63,7 @@ pub struct Api {
 struct Media {
     files: Files,
     shelf: Shelf,
+    covers: Covers,
     health: Health,
     simulcast: Simulcast,
     renditions: Renditions,
@@ -111,6 +115,8 @@ impl Api {
             playback,
             clips: Clips::new(media.files.clone(), tasks.stopping().clone()),
             clip_limit: Limit::new(CLIPS.0, CLIPS.1, &clock, &chance),
+            covers: media.covers.clone(),
+            cover_limit: Limit::new(COVERS.0, COVERS.1, &clock, &chance),
             shelf: media.shelf.clone(),
             health: media.health.clone(),
             simulcast: media.simulcast.clone(),
@@ -158,6 +164,7 @@ impl Media {
     ) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
+        let covers = Covers::new(files.clone(), store.clone());
         let simulcast = Simulcast::new(
             files.clone(),
             store.clone(),
@@ -168,11 +175,11 @@ impl Media {
         );
         let health = Health::new(clock.clone());
         let renditions = Renditions::new(files.clone(), presence.clone(), &settings.renditions);
-        Self { files, shelf, health, simulcast, renditions, dvr_window: settings.dvr_window }
+        Self { files, shelf, covers, health, simulcast, renditions, dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, health, simulcast, renditions, dvr_window } = self;
+        let Self { files, shelf, covers, health, simulcast, renditions, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -183,6 +190,7 @@ impl Media {
         let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("recordings", joiner.run(stop.clone()));
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
+        tasks.keep("covers", covers.clone().run(stop.clone()));
         let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
         tasks.keep("simulcast", simulcast);
         if renditions.are_made() {

@@ -91,7 +91,9 @@ impl Channel {
         }
     }
 
-    /// A picture for the channel, as the owner gave its address, or null.
+    /// A picture for the channel, or null: the address that its owner gave, or the path on this site of the picture that was
+    /// uploaded with `PUT /channels/LOC/cover`: a JPEG of up to 1280 by 720 pixels, another path with each upload. Everybody
+    /// may see it, of protected channels too.
     async fn image_url(&self) -> Option<&str> {
         self.row.image_url.as_deref()
     }

@@ -64,7 +64,8 @@ pub(super) struct UpdateChannelInput {
     password: MaybeUndefined<String>,
     /// What broadcasts are called when they are not named, 1 to 100 characters, as in `createChannel`.
     default_stream_name: MaybeUndefined<String>,
-    /// The address of a picture: `https://…`, `http://…`, or a path on this site; null clears.
+    /// The address of a picture: `https://…`, `http://…`, or a path on this site; null clears. A picture that was uploaded
+    /// is removed with it: `PUT /channels/LOC/cover` uploads one.
     image_url: MaybeUndefined<String>,
 }
 
@@ -192,6 +193,9 @@ impl ChannelMutation {
         let change = input.read(ctx).await?;
         let parts = ctx.parts();
         let changed = parts.store.update_channel(channel.id, &change).await?.ok_or(NO_CHANNEL)?;
+        if let Some(last) = channel.image_url.filter(|last| changed.image_url.as_ref() != Some(last)) {
+            parts.covers.forget(channel.loc, &last).await;
+        }
         if changed.protected != channel.protected {
             parts.shelf.settle(channel.loc).await?;
         }
@@ -208,6 +212,9 @@ impl ChannelMutation {
         let channel = editable(ctx, "input.id", &input.id).await?;
         ctx.parts().ingest.delete_channel(&channel, &ctx.deed()).await?.ok_or(NO_CHANNEL)?;
         ctx.parts().shelf.settle(channel.loc).await?;
+        if let Some(last) = &channel.image_url {
+            ctx.parts().covers.forget(channel.loc, last).await;
+        }
         Ok(DeleteChannelPayload { deleted_channel_id: NodeId::Channel(channel.id).id() })
     }
 

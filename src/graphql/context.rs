@@ -11,7 +11,7 @@ use crate::ambient::{Chance, Clock};
 use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
-use crate::media::{Clips, Health, PlaybackTokens, Renditions, Shelf, Simulcast};
+use crate::media::{Clips, Covers, Health, PlaybackTokens, Renditions, Shelf, Simulcast};
 use crate::realtime::{Log, Presence};
 use crate::store::{Deed, Store};
 
@@ -41,6 +41,10 @@ pub struct Parts {
     pub clips: Clips,
     /// How many clips somebody may cut.
     pub clip_limit: Limit,
+    /// Covers of channels.
+    pub covers: Covers,
+    /// How many covers somebody may upload.
+    pub cover_limit: Limit,
     /// Where recordings and clips lie.
     pub shelf: Shelf,
     /// The sizes in which what is on the air can be watched.

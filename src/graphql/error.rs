@@ -10,7 +10,7 @@ use async_graphql::{Error, ErrorExtensions, Response, ServerError, Value};
 
 use crate::auth::{Denied, NotSealedHere, PasswordError, Unread, Wait};
 use crate::ingest::IngestError;
-use crate::media::{Uncut, Unsettled};
+use crate::media::{Uncovered, Uncut, Unsettled};
 use crate::realtime::LogError;
 use crate::store::StoreError;
 
@@ -151,6 +151,19 @@ impl From<Uncut> for ApiError {
             Uncut::Busy => Self::Unavailable,
             Uncut::Failed(_) => {
                 tracing::error!(%error, "no clip could be cut");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<Uncovered> for ApiError {
+    fn from(error: Uncovered) -> Self {
+        match error {
+            Uncovered::Busy => Self::Unavailable,
+            Uncovered::Unreadable(why) => Self::bad("body", why.to_string()),
+            Uncovered::Failed(_) => {
+                tracing::error!(%error, "no cover could be made");
                 Self::Internal
             }
         }

@@ -9,11 +9,12 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use futures_util::task::{FutureObj, Spawn, SpawnError};
 
+use super::audience::AudienceOf;
 use super::error::{ApiError, Result};
 use super::recording::RecordingOf;
 use crate::store::{
-    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamId, Target, Topic, TopicId, User,
-    UserId,
+    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamAudience, StreamId, Target, Topic,
+    TopicId, User, UserId,
 };
 use crate::telemetry::Queries;
 
@@ -125,6 +126,14 @@ loads!(
         async move { store.recordings(&streams).await }
     },
     |recording| RecordingOf(recording.row.stream_id)
+);
+loads!(
+    AudienceOf => StreamAudience,
+    |store, keys| {
+        let streams: Vec<StreamId> = keys.iter().map(|key| key.0).collect();
+        async move { store.stream_audiences(&streams).await }
+    },
+    |audience| AudienceOf(audience.stream_id)
 );
 loads!(
     OnTheAir => Stream,

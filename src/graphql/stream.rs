@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use serde_json::Value;
 
+use super::audience::{self, AudiencePoint};
 use super::channel::Channel;
 use super::context::Ask;
 use super::error::{ApiError, Result};
@@ -201,6 +202,21 @@ impl Stream {
     /// Distinct viewer sessions so far.
     async fn total_viewers(&self, ctx: &Context<'_>) -> i32 {
         int(self.counts(ctx).total)
+    }
+
+    /// How many watched over its time, for a chart: the oldest first, each the most at one time from then until the next. It
+    /// is kept by the minute, of a broadcast longer than six hours by as many minutes as make no more than 360 points of it;
+    /// while it is on the air up to the last full minute. A time in which nobody counted is left out.
+    #[graphql(complexity = "audience::cost(points, child_complexity)")]
+    async fn audience(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "How many points at the most, 1 to 360; 60 when not said. Fewer keep the peaks of more."
+        )]
+        points: Option<i32>,
+    ) -> Result<Vec<AudiencePoint>> {
+        audience::of(ctx, &self.row, points).await
     }
 
     /// When it went on the air.

@@ -1,4 +1,4 @@
-//! Which pages of other origins may read what `/graphql` answers: those that the operator names, to the letter.
+//! Which pages of other origins may read what `/graphql` and uploads answer: those that the operator names, to the letter.
 //!
 //! They speak with bearer tokens. No answer says that credentials are allowed, so a browser neither sends a cookie along
 //! nor shows them what one brought; and [`origin`] refuses a cookie from another site whatever the browser does.
@@ -16,13 +16,13 @@ use crate::config::Origin;
 /// How long a browser may remember that it may ask. The browsers' own limits are lower.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Speaks to pages of these origins; None when there are none, and then nothing at all is said.
-pub(super) fn layer(origins: &[Origin]) -> Option<CorsLayer> {
+/// Speaks to pages of these origins, which ask by these methods; None when there are none, and then nothing at all is said.
+pub(super) fn layer<const N: usize>(origins: &[Origin], methods: [Method; N]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|it| it.as_str().parse().ok()).collect();
     let layer = || {
         CorsLayer::new()
             .allow_origin(origins.clone())
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods(methods.clone())
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([REQUEST_ID])
             .max_age(REMEMBERED)

@@ -206,7 +206,7 @@ fn status(answer: &Answer, media: Media) -> StatusCode {
     }
 }
 
-fn status_of_code(code: Option<&str>) -> StatusCode {
+pub(super) fn status_of_code(code: Option<&str>) -> StatusCode {
     match code {
         Some("UNAUTHENTICATED") => StatusCode::UNAUTHORIZED,
         Some("FORBIDDEN") => StatusCode::FORBIDDEN,

@@ -86,6 +86,16 @@ impl Files {
         self.clips_of(loc).join(kept_name(id.0, is_open))
     }
 
+    /// Where covers lie, a directory a channel.
+    pub fn covers(&self) -> PathBuf {
+        self.root.join("covers")
+    }
+
+    /// The directory of a channel's covers.
+    pub fn covers_of(&self, loc: Loc) -> PathBuf {
+        self.covers().join(loc.to_string())
+    }
+
     /// Where a clip is made.
     pub fn clip_aside(&self, loc: Loc, id: ClipId) -> PathBuf {
         self.clips_of(loc).join(format!("cut-{id}"))
@@ -109,6 +119,7 @@ impl Files {
         fs::create_dir_all(self.hls()).await?;
         fs::create_dir_all(self.recordings()).await?;
         fs::create_dir_all(self.clips()).await?;
+        fs::create_dir_all(self.covers()).await?;
         fs::create_dir_all(self.thumbnails()).await
     }
 }

@@ -1,12 +1,14 @@
 //! Who is watching, in memory: any request for a playlist touches a session, and a session that is not touched for
 //! the time to live is gone. No database is on that path and no lock is held across an await.
 //!
-//! Counts are published conflated, four times a second at the most, and written to the database once a second. A
+//! Counts are published conflated, four times a second at the most, and written to the database once a second; once a
+//! minute, and at a stream's end, so is the most that watched it at one time in that minute ([`minutes`]). A
 //! crash loses the sessions, not the figures: those come back from the database, hold for two seconds more, and the
 //! sessions that reappear within the time to live are taken for the ones that were counted.
 //!
 //! [`room`] is what is locked: the rooms and what happens in one. Here is the handle, and when each is locked.
 
+mod minutes;
 mod room;
 
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -122,6 +124,7 @@ impl Presence {
         while pace.beat().await {
             self.save(&store).await;
         }
+        self.end_minute();
         self.save(&store).await;
         Ok(())
     }
@@ -213,6 +216,7 @@ impl Presence {
     /// Writes to the database what has changed since the last time. A failure is logged and tried again with the
     /// next write.
     pub async fn save(&self, store: &Store) {
+        self.save_minutes(store).await;
         let taken = self.0.shards.iter().flat_map(|shard| lock(shard).take_unsaved());
         let unsaved: Vec<_> = taken.collect();
         if unsaved.is_empty() {

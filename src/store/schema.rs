@@ -107,6 +107,14 @@ table! {
 }
 
 table! {
+    stream_audiences (stream_id) {
+        stream_id -> Uuid,
+        minutes -> Int4,
+        viewers -> Array<Nullable<Int4>>,
+    }
+}
+
+table! {
     recordings (stream_id) {
         stream_id -> Uuid,
         channel_id -> Uuid,

@@ -80,6 +80,22 @@ const stories = {
     await portraits(ada, 'channel-off');
   },
 
+  async 'they give it a cover, which everybody sees'() {
+    const { ada } = pages;
+    const card = ada.locator('[data-test=cover]');
+    const drawn = (image) => image.evaluate((it) => it.decode().then(() => [it.naturalWidth, it.naturalHeight]));
+    await card.locator('input').setInputFiles({ name: 'cover', mimeType: 'text/html', buffer: await ada.screenshot() });
+    await card.getByText('This is the cover now.').waitFor();
+    assert.deepEqual(await drawn(card.locator('img[src^="/covers/"]')), [1152, 720]);
+    await portraits(ada, 'channel-cover');
+    const fay = await go(await somebody(), '/');
+    await drawn(fay.locator(`[data-test=channel-row][data-loc="${loc}"] img`));
+    await fay.goto(`${site}/view/${loc}/`);
+    await drawn(fay.locator('.stage-cover'));
+    await portraits(fay, 'watch-cover');
+    await fay.context().close();
+  },
+
   async 'they read the server and the key, and connect'() {
     const { ada } = pages;
     const connect = ada.locator('[data-test=connect]');
@@ -157,6 +173,10 @@ const stories = {
     await ada.locator('[data-test=past] td', { hasText: 'Numbers of Bernoulli' }).waitFor();
     await admin.locator('[data-test=streams]', { hasText: /^0$/ }).waitFor();
     await portraits(ada, 'channel-past');
+    await ada.locator('[data-test=past-chart]').first().click();
+    await ada.locator('[data-test=past] canvas').first().waitFor();
+    await portraits(ada, 'channel-past-chart');
+    await ada.locator('[data-test=past-chart]').first().click();
     await sleep(500);
     publisher.kill('SIGKILL');
   },

@@ -56,7 +56,7 @@ fn what_not_everybody_gets_to_is_reached_only_as_the_docs_say() {
 }
 
 /// The questions by which the public types are reached, with a star for what is asked of each.
-const WAYS: [(&str, &str); 16] = [
+const WAYS: [(&str, &str); 17] = [
     ("User", "user(handle: \"owner\") { * }"),
     ("Topic", "topics { * }"),
     ("Channel", "channel(loc: $loc) { * }"),
@@ -64,6 +64,7 @@ const WAYS: [(&str, &str); 16] = [
     ("ChannelEdge", "channels { edges { * } }"),
     ("PageInfo", "channels { pageInfo { * } }"),
     ("Stream", "channel(loc: $loc) { stream { * } }"),
+    ("AudiencePoint", "channel(loc: $loc) { stream { audience { * } } }"),
     ("StreamMedia", "channel(loc: $loc) { stream { media { * } } }"),
     ("Rendition", "channel(loc: $loc) { stream { renditions { * } } }"),
     ("StreamConnection", "liveStreams { * }"),
@@ -87,6 +88,8 @@ async fn busy_channel(cast: &mut Cast) -> Value {
         SELECT gen_random_uuid(), streams.id, channel_id, owner_id, 'Goal', 5000, 1000, 1280, 720
         FROM streams JOIN channels ON channels.id = channel_id";
     Sql::on(&cast.site.url).await.run(clip).await;
+    let audience = "INSERT INTO stream_audiences (stream_id, viewers) SELECT id, '{3}' FROM streams";
+    Sql::on(&cast.site.url).await.run(audience).await;
     let media = "UPDATE streams SET media = '{\"width\": 1280}'";
     Sql::on(&cast.site.url).await.run(media).await;
     channel

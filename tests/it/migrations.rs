@@ -93,6 +93,7 @@ fn columns_here(source: &str) -> BTreeSet<String> {
             "Int4" => "integer",
             "Int8" => "bigint",
             "Jsonb" => "jsonb",
+            "Array<Nullable<Int4>>" => "ARRAY",
             "Timestamptz" => "timestamp with time zone",
             other => panic!("which type is {other} in the database?"),
         };

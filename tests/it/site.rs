@@ -2,6 +2,7 @@
 //! clock that stands still until the test moves it, and actors who act through the API alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
@@ -95,6 +96,11 @@ impl Site {
             passwords,
             _data: data,
         }
+    }
+
+    /// Where media files lie.
+    pub(crate) fn media(&self) -> PathBuf {
+        self._data.path().join("media")
     }
 
     /// Nobody in particular.

@@ -46,6 +46,10 @@ async fn every_answer_of_the_public_door_protects_browsers() {
         (Method::GET, format!("/live/~{token}/{loc}/index.m3u8"), 403),
         (Method::GET, "/live/elsewhere".to_owned(), 404),
         (Method::GET, format!("/stream-thumb/{loc}.png"), 200),
+        (Method::GET, format!("/covers/{loc}/{loc}.jpg"), 404),
+        (Method::POST, format!("/covers/{loc}/{loc}.jpg"), 405),
+        (Method::GET, format!("/covers/{loc}/{loc}.png"), 404),
+        (Method::PUT, format!("/channels/{loc}/cover"), 401),
         (Method::GET, "/media-auth".to_owned(), 404),
         (Method::TRACE, "/".to_owned(), 405),
         (Method::GET, format!("/{}", "x".repeat(20_000)), 414),
@@ -59,6 +63,10 @@ async fn every_answer_of_the_public_door_protects_browsers() {
     let large = large.expect("an answer");
     assert_eq!(large.status(), 413);
     look_at("a large body", &large);
+    let cover = site.client.put(site.url(&format!("/channels/{loc}/cover")));
+    let large = cover.body(vec![0; 9 << 20]).send().await.expect("an answer");
+    assert_eq!(large.status(), 413);
+    look_at("a large cover", &large);
     site.kill_api().await;
     for path in ["/", "/graphql", "/embed/x/"] {
         let away = until("nginx answers by itself", seconds(10), async || {

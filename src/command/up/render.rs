@@ -109,6 +109,7 @@ mod tests {
             ("alias \"/srv/pictures/hls/", 2),
             ("root \"/srv/pictures\";", 2),
             ("alias \"/srv/pictures/$tally_kept/", 2),
+            ("alias \"/srv/pictures/covers/", 1),
             ("include \"/srv/data/secrets/nginx.conf\";", 1),
             ("pid \"/srv/data/nginx/nginx.pid\";", 1),
             ("proxy_cache_valid 204 5s;", 2),

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
+use super::minutes::{Minute, minute_of};
 use crate::store::{Airing, ChannelId, Counts, Loc, StreamId};
 
 /// The audience of a channel at a moment.
@@ -24,6 +25,10 @@ pub struct Audience {
 pub(super) struct Shard {
     rooms: HashMap<Loc, Room>,
     changed: Vec<Loc>,
+    /// The present minute, as soon as there was a tick in it.
+    minute: Option<DateTime<Utc>>,
+    /// Those that are over and not written yet.
+    over: Vec<Minute>,
 }
 
 struct Room {
@@ -37,6 +42,8 @@ struct Room {
     /// Those that were here during this stream: one that comes back is no new session.
     gone: HashSet<u64, BuildHasherDefault<Fingerprint>>,
     counts: Counts,
+    /// The most at one time in the present minute, as it was published.
+    most: i32,
     /// Sessions that were counted before a crash and have not come back yet, and until when they are taken for present.
     awaited: i32,
     awaited_until: u64,
@@ -88,6 +95,7 @@ impl Shard {
             room.on_the_air = Some(airing);
             room.empty();
             room.counts = counts;
+            room.most = counts.current;
             room.awaited = counts.current;
             room.awaited_until = until.min(now + WELCOME);
             room.missed = 0;
@@ -101,6 +109,8 @@ impl Shard {
     pub(super) fn close(&mut self, loc: Loc, stream: StreamId) {
         let Some(room) = self.rooms.get_mut(&loc) else { return };
         if room.on_the_air.is_some_and(|airing| airing.stream == stream) {
+            let most = room.most.max(room.counts.current);
+            self.over.extend(self.minute.map(|at| Minute { stream, at, most }));
             room.on_the_air = None;
             room.empty();
             (room.awaited, room.missed) = (0, 0);
@@ -165,6 +175,31 @@ impl Shard {
                 room.publish(at);
             }
         }
+        let minute = minute_of(at);
+        if self.minute != Some(minute) {
+            self.end_minute();
+            self.minute = Some(minute);
+        }
+    }
+
+    /// Puts by what is to be kept of the present minute, and begins another.
+    pub(super) fn end_minute(&mut self) {
+        let Some(at) = self.minute else { return };
+        let ended = self.rooms.values_mut().filter_map(|room| {
+            let most = std::mem::replace(&mut room.most, room.counts.current);
+            room.on_the_air.map(|airing| Minute { stream: airing.stream, at, most })
+        });
+        self.over.extend(ended);
+    }
+
+    /// Hands out the minutes that are over.
+    pub(super) fn take_minutes(&mut self) -> Vec<Minute> {
+        std::mem::take(&mut self.over)
+    }
+
+    /// Holds these until they are taken again.
+    pub(super) fn wait_with(&mut self, minutes: impl Iterator<Item = Minute>) {
+        self.over.extend(minutes);
     }
 
     /// Hands out what has changed since the last time, and forgets rooms that nobody needs.
@@ -205,6 +240,7 @@ impl Room {
             quiet_until: u64::MAX,
             gone: HashSet::default(),
             counts: Counts::default(),
+            most: 0,
             awaited: 0,
             awaited_until: 0,
             missed: 0,
@@ -277,6 +313,7 @@ impl Room {
     fn publish(&mut self, at: DateTime<Utc>) {
         self.changed = false;
         let Counts { current, total, .. } = self.counts;
+        self.most = self.most.max(current);
         self.audience.send_if_modified(|audience| {
             let news = (audience.current, audience.total) != (current, total);
             if news {

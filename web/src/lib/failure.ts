@@ -24,7 +24,11 @@ export interface Failure {
 }
 
 export function failureOf(error: CombinedError | undefined): Failure {
-  const extensions = error?.graphQLErrors[0]?.extensions
+  return failureFrom(error?.graphQLErrors[0]?.extensions)
+}
+
+/** The same of what an error carries; without anything nobody has answered. */
+export function failureFrom(extensions: Record<string, unknown> | undefined): Failure {
   if (!extensions) return { code: 'NETWORK' }
   const failure: Failure = { code: CODES.find((code) => code === extensions['code']) ?? 'INTERNAL' }
   const { field, retryAfterSeconds, requestId } = extensions

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { addPoint, columns, emptySeries } from './series'
+import { addPoint, columns, curve, emptySeries, joined } from './series'
 
 it('keeps each change, and the two ends of a stretch without any', () => {
   let series = emptySeries()
@@ -32,4 +32,18 @@ it('spans some time even with a single point', () => {
     [3, 3],
   ])
   expect(columns(emptySeries())).toEqual([[], []])
+})
+
+it('begins with what the server has kept, and goes on with what was seen since', () => {
+  const at = (second: number) => new Date(second * 1_000).toISOString()
+  const points = [
+    { at: at(0), viewers: 1 },
+    { at: at(60), viewers: 4 },
+  ]
+  expect(curve(points)).toEqual({ at: [0, 60], value: [1, 4] })
+  expect(curve(points, at(90))).toEqual({ at: [0, 60, 90], value: [1, 4, 4] })
+  expect(curve([], at(90))).toEqual(emptySeries())
+  const since = { at: [60, 70], value: [2, 3] }
+  expect(joined(curve(points), since)).toEqual({ at: [0, 60, 70], value: [1, 2, 3] })
+  expect(joined(curve(points), emptySeries())).toEqual(curve(points))
 })

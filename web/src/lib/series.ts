@@ -38,6 +38,31 @@ export function columns({ at, value }: Series): [number[], number[]] {
     : [at, value]
 }
 
+/** The series of points that the server has kept, drawn on to the end if there is one. */
+export function curve(
+  points: readonly { at: string; viewers: number }[],
+  end?: string | null,
+): Series {
+  const at = points.map((point) => Date.parse(point.at) / 1_000)
+  const value = points.map((point) => point.viewers)
+  const last = at.at(-1)
+  if (end && last !== undefined && Date.parse(end) / 1_000 > last) {
+    at.push(Date.parse(end) / 1_000)
+    value.push(value.at(-1)!)
+  }
+  return { at, value }
+}
+
+/** What was kept from before, then what was seen since. */
+export function joined(before: Series, since: Series): Series {
+  const first = since.at[0] ?? Infinity
+  const earlier = before.at.filter((at) => at < first).length
+  return {
+    at: [...before.at.slice(0, earlier), ...since.at],
+    value: [...before.value.slice(0, earlier), ...since.value],
+  }
+}
+
 export function emptySeries(): Series {
   return { at: [], value: [] }
 }

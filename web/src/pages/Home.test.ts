@@ -97,6 +97,21 @@ it('shows a channel of the results going on the air and off it', async () => {
   expect(row().find('[data-test=state]').exists()).toBe(false)
 })
 
+it('shows the cover of a channel, and its initial where there is none that may be shown', async () => {
+  const nodes = [
+    { ...channel('a'), imageUrl: '/covers/a/1.jpg' },
+    { ...channel('b'), imageUrl: 'https://elsewhere.example/b.jpg' },
+    channel('c'),
+  ]
+  const { page } = await show({ Channels: { channels: { nodes, pageInfo: last } } })
+  const rows = page.findAll('[data-test=channel-row]')
+  expect(rows.map((row) => row.find('img').exists())).toEqual([true, false, false])
+  expect(rows[0]!.find('img').attributes('src')).toBe('/covers/a/1.jpg')
+  expect(rows[1]!.find('.initial').text()).toBe('C')
+  await rows[0]!.find('img').trigger('error')
+  expect(rows[0]!.find('.initial').exists()).toBe(true)
+})
+
 it('lets go of its subscriptions when it is left', async () => {
   const { page, active } = await show({ LiveStreams: list(aStream('a')) })
   // The events for the streams and for the channels, and the counts.

@@ -1,9 +1,15 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
+import { uploadCover } from '../lib/upload'
 import NewChannel from './NewChannel.vue'
 import Studio from './Studio.vue'
 import StudioChannel from './StudioChannel.vue'
+
+vi.mock('../lib/upload', async (original) => ({
+  ...(await original<typeof import('../lib/upload')>()),
+  uploadCover: vi.fn(),
+}))
 
 const LOC = '0192d4e0-7d3c-7c1e-9c7a-000000000001'
 const KEY = 'live_secret'
@@ -11,6 +17,7 @@ const last = { hasNextPage: false, endCursor: null }
 const channel = {
   ...aStream(LOC).channel,
   description: '',
+  imageUrl: null as string | null,
   record: false,
   chatEnabled: true,
   protected: false,
@@ -44,6 +51,7 @@ const desk: Answers = {
     },
   },
   HealthHistory: { streamHealth: { points: [] } },
+  StreamAudience: { node: { __typename: 'Stream', id: 's', audience: [] } },
   StreamHealth: { channel: { id: channel.id, stream: null } },
   StreamKey: { channel: { id: channel.id, ingest: { streamKey: KEY } } },
 }
@@ -301,7 +309,35 @@ describe('the desk of a channel', () => {
     await flushPromises()
     const cells = page.findAll('[data-test=past] td').map((cell) => cell.text())
     expect(cells[0]).toBe('Last Friday')
-    expect(cells.slice(2)).toEqual(['1:02:03', '12', '34', 'Ended by the owner'])
+    expect(cells.slice(2)).toEqual(['1:02:03', '12', '34', 'Ended by the owner', 'Viewers'])
+  })
+
+  it('draws how many watched a past stream, when somebody wants to see it', async () => {
+    const audience = [
+      { at: '2026-01-01T20:00:00Z', viewers: 5 },
+      { at: '2026-01-01T20:30:00Z', viewers: 12 },
+    ]
+    const { page, asked } = await open({
+      PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [past], pageInfo: last } } },
+      StreamAudience: { node: { id: 'past', audience } },
+    })
+    expect(asked('StreamAudience')).toEqual([])
+    const button = page.find('[data-test=past-chart]')
+    expect(button.attributes('aria-label')).toBe('Viewers of “Last Friday” over time')
+    await button.trigger('click')
+    await flushPromises()
+    expect(asked('StreamAudience')).toEqual([{ id: 'past' }])
+    expect(page.find('[data-test=past] figcaption').text()).toContain('12 at most')
+    await button.trigger('click')
+    expect(page.find('[data-test=past] figure').exists()).toBe(false)
+  })
+
+  it('begins the chart of what is on the air with what was before', async () => {
+    const audience = [{ at: '2026-01-01T20:00:00Z', viewers: 40 }]
+    const { page, event } = await open({ StreamAudience: { node: { id: 's', audience } } })
+    event({ __typename: 'StreamStarted', stream: aStream(LOC) })
+    await flushPromises()
+    expect(page.find('[data-test=on-air] figcaption').text()).toContain('3 now, 40 at most')
   })
 
   it('is closed to whoever does not own the channel', async () => {
@@ -410,5 +446,57 @@ describe('recordings', () => {
     await page.find('form[data-test=delete-recording]').trigger('submit')
     await flushPromises()
     expect(page.find('[data-test=recording]').exists()).toBe(false)
+  })
+})
+
+describe('the cover of a channel', () => {
+  const file = new File(['x'], 'cover.png')
+  const sent = vi.mocked(uploadCover)
+
+  async function choose(page: Awaited<ReturnType<typeof open>>['page'], chosen = file) {
+    const input = page.find('[data-test=cover] input')
+    Object.defineProperty(input.element, 'files', { value: [chosen], configurable: true })
+    await input.trigger('change')
+    await flushPromises()
+  }
+
+  it('is uploaded, shown, and removed again', async () => {
+    const { page, asked } = await open({ UpdateChannel: { updateChannel: { channel } } })
+    const card = page.find('[data-test=cover]')
+    expect(card.text()).toContain('No picture yet.')
+    let finish: (came: { imageUrl: string }) => void = () => {}
+    sent.mockImplementationOnce((_loc, _file, progress) => {
+      progress(0.5)
+      return new Promise((resolve) => (finish = resolve))
+    })
+    await choose(page)
+    expect(sent.mock.calls[0]!.slice(0, 2)).toEqual([LOC, file])
+    expect(card.find('progress').attributes('value')).toBe('0.5')
+    expect(card.find('img').attributes('src')).toMatch(/^blob:/)
+    finish({ imageUrl: '/covers/a/b.jpg' })
+    await flushPromises()
+    expect(card.find('progress').exists()).toBe(false)
+    expect(card.find('img').attributes('src')).toBe('/covers/a/b.jpg')
+    expect(card.find('[role=status]').text()).toBe('This is the cover now.')
+    await card.find('[data-test=remove-cover]').trigger('click')
+    await flushPromises()
+    expect(asked('UpdateChannel')).toEqual([{ input: { id: channel.id, imageUrl: null } }])
+    expect(card.find('img').exists()).toBe(false)
+  })
+
+  it('says what is wrong with a file, and does not even send one that is too large', async () => {
+    const { page } = await open()
+    const words = () => page.find('[data-test=cover] [data-test=failure]').text()
+    const failure = { code: 'BAD_USER_INPUT', field: 'body' } as const
+    sent.mockResolvedValueOnce({ failure, fault: 'noPicture' })
+    await choose(page)
+    expect(words()).toContain('This is not a PNG, JPEG or WebP')
+    sent.mockResolvedValueOnce({ failure: { code: 'RATE_LIMITED', retryAfterSeconds: 30 } })
+    await choose(page)
+    expect(words()).toContain('Wait 30 seconds')
+    const before = sent.mock.calls.length
+    await choose(page, { size: 9e6 } as File)
+    expect(words()).toContain('larger than 8 MiB')
+    expect(sent.mock.calls.length).toBe(before)
   })
 })

@@ -1,0 +1,2 @@
+DROP TABLE stream_audiences;
+DROP FUNCTION stream_audiences_thin();
