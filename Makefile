@@ -3,6 +3,8 @@
 # make test   every test, on a machine that has git, Rust, Node and apt
 # make bench  Tally measured beside its peers, in docs/performance.md; on two cores that do nothing else, in half an hour
 # make soak   the site broken at random for half an hour, or DURATION=2h; TALLY_SEED=… does the same once more
+# make latency  how far viewers are behind what is filmed, in a real browser; DURATION=60 (seconds) for less than five minutes
+# make cost   what a broadcast takes of the processor, with and without smaller sizes
 # make fuzz   the fuzz targets, a minute each, or DURATION=600 (seconds)
 # make lint   formatting, lints, documentation, licences
 #
@@ -25,7 +27,7 @@ TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
 # What the benchmarks measure us beside.
 PEERS_INSTALLED := benches/peers/node_modules/.installed
 
-.PHONY: up demo build setup web test test-web test-rust soak bench fuzz lint lint-web lint-rust clean
+.PHONY: up demo build setup web test test-web test-rust soak latency cost bench fuzz lint lint-web lint-rust clean
 
 up: setup build
 	@exec $(TALLY) up $(ARGS)
@@ -66,6 +68,14 @@ test-rust: web $(TESTS_INSTALLED)
 soak: web $(TESTS_INSTALLED)
 	@TALLY_SOAK=$(or $(DURATION),30m) script/with-postgres \
 	  cargo test --locked --test site -- --ignored --nocapture --exact faults::soak::whatever_happens_for_however_long
+
+latency: web $(TESTS_INSTALLED)
+	@TALLY_SECONDS=$(or $(DURATION),300) script/with-postgres \
+	  cargo test --locked --test site -- --ignored --nocapture --exact browser::how_far_behind_viewers_are
+
+cost: build $(TESTS_INSTALLED)
+	@TALLY_PROGRAM=$(abspath $(TALLY)) script/with-postgres \
+	  cargo test --locked --test site -- --ignored --nocapture --exact cost::what_a_broadcast_costs
 
 # Each with a PostgreSQL of its own. ARGS for those that know them: --quick to try it out, --only NAME,…, --rounds N.
 BENCHES := fan_out queries presence

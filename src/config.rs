@@ -59,6 +59,12 @@ pub struct Settings {
     #[arg(long, env = "TALLY_DVR_WINDOW", default_value = "5m", value_name = "TIME", value_parser = dvr_window)]
     pub dvr_window: Duration,
 
+    /// Smaller sizes to make of everything on the air, for lines that are too slow for it: for instance
+    /// `720p:2500k,480p:1200k,360p:700k`. Only those below the source's own are made. None when not given: it takes a good
+    /// part of a processor for each stream.
+    #[arg(long, env = "TALLY_RENDITIONS", value_name = "HEIGHTp:RATEk", value_delimiter = ',')]
+    pub renditions: Vec<Rung>,
+
     /// HLS, thumbnails and recordings; `media` in the data directory when not given.
     #[arg(long, env = "TALLY_MEDIA_ROOT", value_name = "DIR")]
     pub media_root: Option<PathBuf>,
@@ -166,6 +172,29 @@ impl FromStr for Origin {
     }
 }
 
+/// A size to be made, like `720p:2500k`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// The height of the picture.
+    pub height: u32,
+    /// Its bit rate, in kilobits a second.
+    pub kbps: u32,
+}
+
+impl FromStr for Rung {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let told = "write it like 720p:2500k, with an even height from 144 to 2160 and 100k to 20000k";
+        let (height, kbps) = text.trim().split_once(':').ok_or(told)?;
+        let height: u32 = height.strip_suffix('p').and_then(|text| text.parse().ok()).ok_or(told)?;
+        let kbps: u32 = kbps.strip_suffix('k').and_then(|text| text.parse().ok()).ok_or(told)?;
+        let fits =
+            (144..=2160).contains(&height) && height.is_multiple_of(2) && (100..=20_000).contains(&kbps);
+        if fits { Ok(Self { height, kbps }) } else { Err(told) }
+    }
+}
+
 /// Where PostgreSQL is; it may hold a password, so it is never shown.
 #[derive(Clone)]
 pub struct DatabaseUrl(String);
@@ -263,6 +292,16 @@ mod tests {
         assert_eq!(reconnect_window("0s"), Ok(Duration::ZERO));
         assert_eq!(reconnect_window("31m"), Err("it must be from 0s to 30m".to_owned()));
         assert_eq!(viewer_ttl("12"), Err("write it like 10s, 500ms or 5m".to_owned()));
+    }
+
+    #[test]
+    fn a_rung_is_written_as_people_say_it() {
+        assert_eq!("720p:2500k".parse(), Ok(Rung { height: 720, kbps: 2500 }));
+        for wrong in
+            ["", "720", "720p", "720:2500", "p:k", "721p:2500k", "100p:2500k", "720p:99k", "720p:2500"]
+        {
+            assert!(wrong.parse::<Rung>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

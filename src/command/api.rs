@@ -16,8 +16,8 @@ use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Shelf, Simulcast,
-    Thumbnails,
+    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Renditions, Shelf,
+    Simulcast, Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -66,6 +66,7 @@ struct Media {
     covers: Covers,
     health: Health,
     simulcast: Simulcast,
+    renditions: Renditions,
     dvr_window: Duration,
 }
 
@@ -91,7 +92,7 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let media = Media::new(settings, &store, &keyring, &clock, &chance);
+        let media = Media::new(settings, &store, &keyring, &presence, &clock, &chance);
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
@@ -119,6 +120,7 @@ impl Api {
             shelf: media.shelf.clone(),
             health: media.health.clone(),
             simulcast: media.simulcast.clone(),
+            renditions: media.renditions.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             public_url: settings.public_url(),
@@ -152,7 +154,14 @@ impl Api {
 }
 
 impl Media {
-    fn new(settings: &Settings, store: &Store, keyring: &Keyring, clock: &Clock, chance: &Chance) -> Self {
+    fn new(
+        settings: &Settings,
+        store: &Store,
+        keyring: &Keyring,
+        presence: &Presence,
+        clock: &Clock,
+        chance: &Chance,
+    ) -> Self {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
         let covers = Covers::new(files.clone(), store.clone());
@@ -165,11 +174,12 @@ impl Media {
             settings.simulcast_private,
         );
         let health = Health::new(clock.clone());
-        Self { files, shelf, covers, health, simulcast, dvr_window: settings.dvr_window }
+        let renditions = Renditions::new(files.clone(), presence.clone(), &settings.renditions);
+        Self { files, shelf, covers, health, simulcast, renditions, dvr_window: settings.dvr_window }
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, covers, health, simulcast, dvr_window } = self;
+        let Self { files, shelf, covers, health, simulcast, renditions, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -183,6 +193,9 @@ impl Media {
         tasks.keep("covers", covers.clone().run(stop.clone()));
         let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
         tasks.keep("simulcast", simulcast);
+        if renditions.are_made() {
+            tasks.keep("renditions", renditions.clone().run(tasks.clone(), stop.clone()));
+        }
         let thumbnails = Thumbnails::new(files.clone(), presence.clone());
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())

@@ -11,7 +11,7 @@ use crate::ambient::{Chance, Clock};
 use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, SessionToken, Viewer};
 use crate::config::SignUp;
 use crate::ingest::Ingest;
-use crate::media::{Clips, Covers, Health, PlaybackTokens, Shelf, Simulcast};
+use crate::media::{Clips, Covers, Health, PlaybackTokens, Renditions, Shelf, Simulcast};
 use crate::realtime::{Log, Presence};
 use crate::store::{Deed, Store};
 
@@ -47,6 +47,8 @@ pub struct Parts {
     pub cover_limit: Limit,
     /// Where recordings and clips lie.
     pub shelf: Shelf,
+    /// The sizes in which what is on the air can be watched.
+    pub renditions: Renditions,
     /// Passes broadcasts on.
     pub simulcast: Simulcast,
     /// The time.

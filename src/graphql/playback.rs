@@ -125,7 +125,7 @@ impl What {
                 let live = |file: &str| format!("{site}/live/~{token}/{loc}/{file}");
                 let picture = |ending: &str| format!("{site}/stream-thumb/~{token}/{loc}.{ending}");
                 Playback {
-                    url: live("index.m3u8"),
+                    url: live(parts.renditions.playlist()),
                     dvr_url: (!parts.dvr_window.is_zero()).then(|| live("dvr.m3u8")),
                     thumbnail_url: picture("png"),
                     preview_url: Some(picture("gif")),

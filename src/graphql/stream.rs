@@ -15,7 +15,8 @@ use super::recording::{self, Recording};
 use super::scalar::{DateTime, NodeId, UuidScalar, int, stream_id};
 use super::topic::{self, Topic};
 use crate::auth::Action;
-use crate::store::{self, AroundStream, Counts, ListedStream, StreamChange};
+use crate::media;
+use crate::store::{self, AroundStream, Counts, ListedStream, Loc, StreamChange};
 
 /// Where a broadcast is in its life. It may go back and forth between `LIVE` and `INTERRUPTED`; `ENDED` is for good.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -113,6 +114,42 @@ impl Stream {
     }
 }
 
+/// A size in which a stream can be watched.
+pub(super) struct Rendition {
+    rendition: media::Rendition,
+    loc: Loc,
+}
+
+/// A size in which a stream can be watched: the same pictures and the same sound, with fewer bits.
+#[Object]
+impl Rendition {
+    /// `source` for what is sent, else the height of the picture: `720p`.
+    async fn name(&self) -> &str {
+        &self.rendition.name
+    }
+
+    /// The width of its picture in pixels; null where there is none.
+    async fn width(&self) -> Option<i32> {
+        self.rendition.size.map(|(width, _)| width)
+    }
+
+    /// The height of its picture in pixels; null where there is none.
+    async fn height(&self) -> Option<i32> {
+        self.rendition.size.map(|(_, height)| height)
+    }
+
+    /// What it takes at the most, sound included, in kilobits a second. Of the source it is an estimate.
+    async fn kbps(&self) -> i32 {
+        i32::try_from(self.rendition.kbps).unwrap_or(i32::MAX)
+    }
+
+    /// Its own HLS playlist, for those who choose by themselves. It opens as the stream's `playbackUrl` does; of a protected
+    /// channel take the last part of it, beside the `url` of `startPlayback`.
+    async fn playlist_url(&self) -> String {
+        format!("/live/{}/{}", self.loc, self.rendition.playlist)
+    }
+}
+
 /// One broadcast on a channel. A publisher that comes back within the reconnect window continues it, so a shaky
 /// connection makes one stream, not many.
 #[Object]
@@ -207,15 +244,28 @@ impl Stream {
         self.row.media.as_ref().map(StreamMedia::read)
     }
 
+    /// In which sizes it can be watched, the source first: what `playbackUrl` lets players choose from. Empty where no smaller ones
+    /// are made, some seconds after the start, and when it has ended.
+    async fn renditions(&self, ctx: &Context<'_>) -> Vec<Rendition> {
+        match self.row.state {
+            store::StreamState::Ended => Vec::new(),
+            _ => {
+                let all = ctx.parts().renditions.of(self.row.loc).into_iter();
+                all.map(|rendition| Rendition { rendition, loc: self.row.loc }).collect()
+            }
+        }
+    }
+
     /// The channel's page: the path `/view/LOC/` on this site.
     async fn page_url(&self) -> String {
         format!("/view/{}/", self.row.loc)
     }
 
-    /// The HLS playlist: the path `/live/LOC/index.m3u8` on this site. It appears some seconds after the start. For
+    /// The HLS playlist: the path `/live/LOC/index.m3u8` on this site, or `/live/LOC/master.m3u8` where smaller sizes are made,
+    /// among which players choose by themselves. It appears some seconds after the start. For
     /// a protected channel, or to be counted as one session wherever one watches from, ask `startPlayback`.
-    async fn playback_url(&self) -> String {
-        format!("/live/{}/index.m3u8", self.row.loc)
+    async fn playback_url(&self, ctx: &Context<'_>) -> String {
+        format!("/live/{}/{}", self.row.loc, ctx.parts().renditions.playlist())
     }
 
     /// A longer HLS playlist, in which one can go back as far as the operator allows (5 minutes, unless told otherwise): the

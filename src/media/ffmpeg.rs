@@ -1,5 +1,6 @@
 //! ffmpeg: one short run at a time makes one file, at low priority.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Error, Result};
 use std::path::Path;
 use std::process::Stdio;
@@ -25,17 +26,34 @@ pub(super) enum Run {
 /// # Errors
 /// When ffmpeg is not there, takes longer than `patience`, or cannot do it.
 pub(super) async fn make(
-    arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     file: &Path,
     patience: Duration,
     stop: &CancellationToken,
 ) -> Result<Run> {
     let aside = file.with_extension(format!("{}.new", file.extension().unwrap_or_default().display()));
+    let mut all: Vec<OsString> = vec!["-threads".into(), "1".into()];
+    all.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+    all.extend(["-y".into(), aside.clone().into_os_string()]);
+    match run(all, patience, stop).await? {
+        Run::Made => fs::rename(aside, file).await?,
+        Run::Stopped => return Ok(Run::Stopped),
+    }
+    Ok(Run::Made)
+}
+
+/// Runs ffmpeg. Once this returns, it is gone, at a stop too.
+///
+/// # Errors
+/// As [`make`].
+pub(super) async fn run(
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    patience: Duration,
+    stop: &CancellationToken,
+) -> Result<Run> {
     let mut ffmpeg = Command::new("nice")
-        .args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1"])
+        .args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "error"])
         .args(arguments)
-        .arg("-y")
-        .arg(&aside)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -49,7 +67,6 @@ pub(super) async fn make(
     if !status.success() {
         return Err(Error::other(format!("ffmpeg: {status}")));
     }
-    fs::rename(aside, file).await?;
     Ok(Run::Made)
 }
 

@@ -12,10 +12,11 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::catch_up::{self, CatchUp};
+use super::catch_up::CatchUp;
 use super::health::Health;
 use super::playlist;
 use super::recorder::{Recorder, Uncollected};
+use super::renditions;
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
 use crate::realtime::Presence;
@@ -200,9 +201,7 @@ impl Janitor {
                 }
                 continue;
             }
-            for playlist in ["index.m3u8", catch_up::PLAYLIST] {
-                noted(&directory, end_playlist(&directory.join(playlist)).await);
-            }
+            noted(&directory, end_playlists(&directory).await);
             let since = *self.idle.entry(directory.clone()).or_insert(now);
             if now - since >= AFTERGLOW && !uncollected.is_in(&directory) {
                 noted(&directory, fs::remove_dir_all(&directory).await);
@@ -257,7 +256,10 @@ async fn thin_out(directory: &Path, is_recorded: bool, oldest: Duration) -> std:
         }
         let Ok(about) = file.metadata().await else { continue };
         let age = about.modified()?.elapsed().unwrap_or_default();
-        let is_kept = !is_recorded || about.nlink() > 1;
+        // Other sizes are not gone back to, and not recorded.
+        let is_source = file.file_name().to_str().is_some_and(|name| playlist::begun(name).is_some());
+        let oldest = if is_source { oldest } else { LISTED + GRACE };
+        let is_kept = !is_recorded || !is_source || about.nlink() > 1;
         if age > oldest && (is_kept || age > oldest + LAST_RESORT) {
             noted(&path, fs::remove_file(&path).await);
         }
@@ -268,6 +270,15 @@ async fn thin_out(directory: &Path, is_recorded: bool, oldest: Duration) -> std:
 /// When nginx last wrote a directory's playlist.
 async fn written(directory: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(directory.join("index.m3u8")).await.ok()?.modified().ok()
+}
+
+/// Ends all playlists of a stream that list segments.
+async fn end_playlists(directory: &Path) -> std::io::Result<()> {
+    let lists = |name: &&String| name.ends_with(".m3u8") && *name != renditions::MASTER;
+    for playlist in names(directory).await?.iter().filter(lists) {
+        end_playlist(&directory.join(playlist)).await?;
+    }
+    Ok(())
 }
 
 /// Says in a playlist that nothing will follow. nginx writes a playlist anew when its stream comes back.

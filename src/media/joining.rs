@@ -243,13 +243,14 @@ fn in_order(parts: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-struct Probed {
-    seconds: f64,
-    size: Option<(i32, i32)>,
+/// What a video is like: how long, and how large its picture, if it has one.
+pub(super) struct Probed {
+    pub(super) seconds: f64,
+    pub(super) size: Option<(i32, i32)>,
 }
 
-/// What a video is like.
-async fn probe(video: &Path) -> io::Result<Probed> {
+/// Looks at a video.
+pub(super) async fn probe(video: &Path) -> io::Result<Probed> {
     #[derive(Deserialize)]
     struct Answer {
         format: Format,

@@ -47,7 +47,7 @@ export async function somebody({ elsewhere, ...options } = {}) {
       // A playlist that is not there yet is asked for until it is, and a URL that a protected channel does not know is
       // asked for anew; browsers call both errors.
       const { url } = message.location();
-      if (/\b40[34]\b/.test(message.text()) && /\/live\/.*index\.m3u8$/.test(url)) return;
+      if (/\b40[34]\b/.test(message.text()) && /\/live\/.*(index|master)\.m3u8$/.test(url)) return;
       complain(`console: ${message.text()} (${url})`);
     });
     page.on('pageerror', (error) => complain(`uncaught: ${error.stack}`));

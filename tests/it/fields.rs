@@ -56,7 +56,7 @@ fn what_not_everybody_gets_to_is_reached_only_as_the_docs_say() {
 }
 
 /// The questions by which the public types are reached, with a star for what is asked of each.
-const WAYS: [(&str, &str); 16] = [
+const WAYS: [(&str, &str); 17] = [
     ("User", "user(handle: \"owner\") { * }"),
     ("Topic", "topics { * }"),
     ("Channel", "channel(loc: $loc) { * }"),
@@ -66,6 +66,7 @@ const WAYS: [(&str, &str); 16] = [
     ("Stream", "channel(loc: $loc) { stream { * } }"),
     ("AudiencePoint", "channel(loc: $loc) { stream { audience { * } } }"),
     ("StreamMedia", "channel(loc: $loc) { stream { media { * } } }"),
+    ("Rendition", "channel(loc: $loc) { stream { renditions { * } } }"),
     ("StreamConnection", "liveStreams { * }"),
     ("StreamEdge", "liveStreams { edges { * } }"),
     ("Recording", "channel(loc: $loc) { recordings { nodes { * } } }"),

@@ -20,11 +20,12 @@ fn story(name: &str, site: &Site) -> Command {
     node
 }
 
-async fn tell(mut story: Command) {
+async fn tell(mut story: Command) -> String {
     let output =
-        tokio::time::timeout(seconds(300), story.output()).await.expect("it ends").expect("node runs");
+        tokio::time::timeout(seconds(600), story.output()).await.expect("it ends").expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+    said.into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,5 +54,31 @@ async fn the_pages_show_what_happens_by_themselves() {
     node.env("TALLY_RTMP_URL", site.rtmp()).env("TALLY_LOC", &channel.loc);
     node.env("TALLY_STREAM_KEY", &channel.key);
     tell(node).await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_player_takes_a_smaller_size_over_a_slow_line() {
+    let _turn = crate::turn().await;
+    let site = Site::start(&["--renditions", "144p:100k"]).await;
+    let streamer = Actor::streamer(&site, "hedy").await;
+    let channel = streamer.channel("Large and small", false).await;
+    let mut node = story("sizes.mjs", &site);
+    node.env("TALLY_RTMP_URL", site.rtmp()).env("TALLY_LOC", &channel.loc);
+    node.env("TALLY_STREAM_KEY", &channel.key);
+    tell(node).await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes five minutes: make latency"]
+async fn how_far_behind_viewers_are() {
+    let site = Site::start(&[]).await;
+    let streamer = Actor::streamer(&site, "hedy").await;
+    let channel = streamer.channel("What time it is", false).await;
+    let mut node = story("latency.mjs", &site);
+    node.env("TALLY_RTMP_URL", site.rtmp()).env("TALLY_LOC", &channel.loc);
+    node.env("TALLY_STREAM_KEY", &channel.key);
+    println!("{}", tell(node).await);
     site.stop().await;
 }

@@ -9,6 +9,7 @@
 mod browser;
 mod clip;
 mod commands;
+mod cost;
 mod crashes;
 mod demo;
 mod faults;
@@ -17,6 +18,7 @@ mod health;
 mod journey;
 mod protected;
 mod recording;
+mod renditions;
 mod simulcast;
 mod support;
 

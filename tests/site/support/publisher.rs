@@ -17,7 +17,12 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     pub(crate) fn begin(site: &Site, key: &str) -> Self {
-        Self { ffmpeg: command(&site.rtmp(), key).spawn().expect("ffmpeg starts") }
+        Self::of_size(site, key, "320x180", "300k")
+    }
+
+    /// With a picture of that size and so many bits a second.
+    pub(crate) fn of_size(site: &Site, key: &str, size: &str, rate: &str) -> Self {
+        Self { ffmpeg: command(&site.rtmp(), key, size, rate).spawn().expect("ffmpeg starts") }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -62,7 +67,7 @@ impl Persistent {
         let task = tokio::spawn(async move {
             loop {
                 counted.fetch_add(1, Ordering::Relaxed);
-                let mut ffmpeg = command(&server, &key).spawn().expect("ffmpeg starts");
+                let mut ffmpeg = command(&server, &key, "320x180", "300k").spawn().expect("ffmpeg starts");
                 let pid = ffmpeg.id().and_then(|pid| i32::try_from(pid).ok());
                 shown.store(pid.unwrap_or(0), Ordering::Relaxed);
                 let _ = ffmpeg.wait().await;
@@ -90,13 +95,13 @@ impl Drop for Persistent {
     }
 }
 
-fn command(server: &str, key: &str) -> Command {
+fn command(server: &str, key: &str, size: &str, rate: &str) -> Command {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-loglevel", "fatal", "-re"]);
-    ffmpeg.args(["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"]);
+    ffmpeg.args(["-f", "lavfi", "-i", &format!("testsrc2=size={size}:rate=30")]);
     ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"]);
     ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"]);
-    ffmpeg.args(["-r", "30", "-g", "30", "-keyint_min", "30", "-sc_threshold", "0", "-b:v", "300k"]);
+    ffmpeg.args(["-r", "30", "-g", "30", "-keyint_min", "30", "-sc_threshold", "0", "-b:v", rate]);
     ffmpeg.args(["-c:a", "aac", "-b:a", "64k", "-f", "flv", &format!("{server}/{key}")]);
     ffmpeg.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     ffmpeg
