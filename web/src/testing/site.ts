@@ -139,6 +139,7 @@ export function aStream(loc: string, more: object = {}) {
     startedAt: new Date(Date.now() - 65_000).toISOString(),
     pageUrl: `/view/${loc}/`,
     playbackUrl: `/live/${loc}/index.m3u8`,
+    dvrUrl: `/live/${loc}/dvr.m3u8`,
     thumbnailUrl: `/stream-thumb/${loc}.png`,
     previewUrl: `/stream-thumb/${loc}.gif`,
     topic: null,
