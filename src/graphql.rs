@@ -24,6 +24,7 @@ mod page;
 mod playback;
 mod price;
 mod recording;
+mod recording_list;
 mod scalar;
 pub mod scan;
 mod session;
@@ -33,6 +34,7 @@ mod stream_list;
 mod suspension;
 mod topic;
 mod user;
+mod user_list;
 mod viewer_count;
 
 use std::sync::Arc;
@@ -69,9 +71,11 @@ const DEAREST: usize = 10_000;
 struct Query(
     node::NodeQuery,
     user::UserQuery,
+    user_list::UserListQuery,
     topic::TopicQuery,
     channel::ChannelQuery,
     stream_list::StreamQuery,
+    recording_list::RecordingQuery,
     audit::AuditQuery,
     health::HealthQuery,
 );

@@ -36,6 +36,8 @@ pub enum Action<'a> {
     Suspend,
     /// Read who did what.
     ReadAudit,
+    /// Look through all users.
+    ListUsers,
     /// Look after one's own account: its password, its sessions.
     ManageOneself,
 }
@@ -86,9 +88,11 @@ impl Viewer {
                 };
                 let_in || owns(channel) || role == Some(Role::Admin)
             }
-            Action::ManageTopics | Action::SetRole | Action::Suspend | Action::ReadAudit => {
-                role == Some(Role::Admin)
-            }
+            Action::ManageTopics
+            | Action::SetRole
+            | Action::Suspend
+            | Action::ReadAudit
+            | Action::ListUsers => role == Some(Role::Admin),
         };
         match (allowed, self) {
             (true, _) => Ok(()),

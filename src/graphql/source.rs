@@ -30,7 +30,7 @@ pub(super) const OPENINGS: usize = 8;
 /// How long to wait when the database is away, before an event is answered again.
 const BREATHER: Duration = Duration::from_secs(1);
 /// The fields that depend on who asks. `tests/it/fan_out.rs` holds this to the code.
-const PERSONAL: [&str; 10] = [
+const PERSONAL: [&str; 11] = [
     "ingest",
     "invitedViewers",
     "recordings",
@@ -41,6 +41,7 @@ const PERSONAL: [&str; 10] = [
     "sessions",
     "me",
     "auditRecords",
+    "users",
 ];
 
 /// What a subscriber is told.

@@ -163,6 +163,7 @@ impl Cast {
                 (all(document, "Session"), json!({}), "/user/sessions")
             }
             "auditRecords" => (all("{ auditRecords { * } }", "AuditRecordConnection"), json!({}), "/none"),
+            "users" => (all("{ users { * } }", "UserConnection"), json!({}), "/none"),
             "streamEvents" => {
                 let query = "{ liveStreams { eventCursor } }";
                 let after = self.owner().data(query, json!({})).await["liveStreams"]["eventCursor"].clone();
