@@ -29,6 +29,7 @@ mod scalar;
 pub mod scan;
 mod session;
 mod source;
+mod status;
 mod stream;
 mod stream_list;
 mod suspension;
@@ -78,6 +79,7 @@ struct Query(
     recording_list::RecordingQuery,
     audit::AuditQuery,
     health::HealthQuery,
+    status::StatusQuery,
 );
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.

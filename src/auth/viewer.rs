@@ -38,6 +38,8 @@ pub enum Action<'a> {
     ReadAudit,
     /// Look through all users.
     ListUsers,
+    /// See how the parts of the site are.
+    ReadStatus,
     /// Look after one's own account: its password, its sessions.
     ManageOneself,
 }
@@ -92,7 +94,8 @@ impl Viewer {
             | Action::SetRole
             | Action::Suspend
             | Action::ReadAudit
-            | Action::ListUsers => role == Some(Role::Admin),
+            | Action::ListUsers
+            | Action::ReadStatus => role == Some(Role::Admin),
         };
         match (allowed, self) {
             (true, _) => Ok(()),

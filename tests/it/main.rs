@@ -38,6 +38,7 @@ mod site;
 mod socket;
 mod sockets;
 mod sql;
+mod status;
 mod strangers;
 mod streams;
 mod support;

@@ -164,6 +164,7 @@ impl Cast {
             }
             "auditRecords" => (all("{ auditRecords { * } }", "AuditRecordConnection"), json!({}), "/none"),
             "users" => (all("{ users { * } }", "UserConnection"), json!({}), "/none"),
+            "siteStatus" => (all("{ siteStatus { * } }", "SiteStatus"), json!({}), "/none"),
             "streamEvents" => {
                 let query = "{ liveStreams { eventCursor } }";
                 let after = self.owner().data(query, json!({})).await["liveStreams"]["eventCursor"].clone();
