@@ -116,6 +116,7 @@ export const en = {
     emptyStudio: 'Open the studio',
     emptyTopic: 'Nobody is live with the topic {topic}.',
     emptyTopicHow: 'Whoever starts shows up here by themselves. Or look at all topics.',
+    recent: 'Watch again',
     channels: 'Channels',
     found: 'Channels that match',
     none: 'There is no channel yet.',

@@ -112,6 +112,7 @@ export const zh: Messages = {
     emptyStudio: '打开工作室',
     emptyTopic: '“{topic}”分类下现在没有人直播。',
     emptyTopicHow: '有人开播时会自动出现在这里。你也可以查看全部分类。',
+    recent: '近期录像',
     channels: '频道',
     found: '匹配的频道',
     none: '还没有频道。',

@@ -24,6 +24,9 @@ const idle: Answers = {
   Me: nobody,
   Topics: { topics: [] },
   EventCursor: { liveStreams: { eventCursor: '1' } },
+  RecentRecordings: {
+    recordings: { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } },
+  },
   Channels: { channels: { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } } },
 }
 
