@@ -55,9 +55,10 @@ const stories = {
     await admin.getByLabel('Password').fill(need('TALLY_ADMIN_PASSWORD'));
     await admin.getByRole('button', { name: 'Sign in' }).click();
     const users = admin.locator('[data-test=users]');
-    await users.getByLabel('Handle').fill('ada');
-    await users.getByRole('button', { name: 'Look up' }).click();
-    await users.getByLabel('Role').selectOption('STREAMER');
+    await users.getByLabel('Search users').fill('ad');
+    await users.locator('[data-test=user]').nth(1).waitFor();
+    await admin.locator('[data-test=status]').getByText('free (').waitFor();
+    await users.getByLabel('Role of Ada').selectOption('STREAMER');
     await users.getByRole('button', { name: 'Save' }).click();
     await users.getByText('ada is now: Streamer.').waitFor();
     await admin.locator('[data-test=record]', { hasText: 'Signed up' }).first().waitFor();

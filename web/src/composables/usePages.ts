@@ -17,6 +17,8 @@ export function usePages<Item>(
   const items = shallowRef<readonly Item[] | null>(null)
   const next = ref<string | null>(null)
   const loading = ref(false)
+  /** Whether the last try to read the list was in vain. */
+  const unreachable = ref(false)
   let round = 0
   let timer: ReturnType<typeof setTimeout> | undefined
 
@@ -24,18 +26,28 @@ export function usePages<Item>(
     next.value = pageInfo.hasNextPage ? (pageInfo.endCursor ?? null) : null
   }
 
-  /** Reads it anew: as many as are shown, so that what was loaded further down stays. */
-  async function refresh(attempt = 0) {
+  async function begin(first: number, attempt = 0) {
     const mine = ++round
     clearTimeout(timer)
-    const found = await read(Math.min(100, Math.max(size, items.value?.length ?? 0)), null)
+    const found = await read(first, null)
     if (mine !== round) return
+    unreachable.value = !found
     if (!found) {
-      timer = setTimeout(() => void refresh(attempt + 1), backoff(attempt))
+      timer = setTimeout(() => void begin(first, attempt + 1), backoff(attempt))
       return
     }
     items.value = found.nodes
     remember(found)
+  }
+
+  /** Reads it anew: as many as are shown, so that what was loaded further down stays. */
+  function refresh() {
+    void begin(Math.min(100, Math.max(size, items.value?.length ?? 0)))
+  }
+
+  /** Reads another list in its place: what is asked for is something else now. */
+  function restart() {
+    void begin(size)
   }
 
   async function more() {
@@ -49,10 +61,10 @@ export function usePages<Item>(
     remember(found)
   }
 
-  void refresh()
+  restart()
   onScopeDispose(() => {
     round++
     clearTimeout(timer)
   })
-  return { items, next, loading, more, refresh: () => refresh() }
+  return { items, next, loading, unreachable, more, refresh, restart }
 }

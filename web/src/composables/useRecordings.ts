@@ -28,13 +28,13 @@ export function useRecordings(loc: string) {
   /** Changes the one that is shown; one that is new here stands in its place once the list is read. */
   function apply(changed: RecordingFragment) {
     const known = items.value?.some(({ id }) => id === changed.id)
-    if (!known) return void refresh()
+    if (!known) return refresh()
     items.value = items.value?.map((it) => (it.id === changed.id ? changed : it)) ?? null
   }
 
   // The subscription heals by itself, but tells nothing of what changed meanwhile.
   watch(connection, (now) => {
-    if (now === 'fine') void refresh()
+    if (now === 'fine') refresh()
   })
   const stop = again((came, over) =>
     listen(
@@ -49,7 +49,7 @@ export function useRecordings(loc: string) {
         // What changed meanwhile was not told.
         over: () => {
           over()
-          void refresh()
+          refresh()
         },
       },
     ),
