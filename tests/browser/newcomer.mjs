@@ -146,6 +146,7 @@ const stories = {
     const page = (pages.clip = await go(bob.context(), `/view/${loc}/`));
     await page.locator('[data-test=clip] a').click();
     await page.getByRole('heading', { name: 'Number seven', level: 1 }).waitFor();
+    await page.waitForFunction(() => window.scrollY === 0);
     await page.waitForFunction(() => document.querySelector('video')?.currentTime > 0.5, null, { timeout: 30_000 });
     await picture(page, 'clip');
     await page.close();
