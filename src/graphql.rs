@@ -26,16 +26,19 @@ mod page;
 mod playback;
 mod price;
 mod recording;
+mod recording_list;
 mod scalar;
 pub mod scan;
 mod session;
 mod simulcast;
 mod source;
+mod status;
 mod stream;
 mod stream_list;
 mod suspension;
 mod topic;
 mod user;
+mod user_list;
 mod viewer_count;
 
 use std::sync::Arc;
@@ -73,11 +76,14 @@ const DEAREST: usize = 10_000;
 struct Query(
     node::NodeQuery,
     user::UserQuery,
+    user_list::UserListQuery,
     topic::TopicQuery,
     channel::ChannelQuery,
     stream_list::StreamQuery,
+    recording_list::RecordingQuery,
     audit::AuditQuery,
     health::HealthQuery,
+    status::StatusQuery,
 );
 
 /// The root of all mutations. One at a time; each has one `input` and answers with what it changed.

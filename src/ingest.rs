@@ -116,6 +116,16 @@ pub enum IngestError {
 type Result<T> = std::result::Result<T, IngestError>;
 
 impl Ingest {
+    /// Whether nginx answers now.
+    pub async fn nginx_answers(&self) -> bool {
+        self.nginx.carried().await.is_ok()
+    }
+
+    /// When nginx last said what it carries.
+    pub fn nginx_heard_at(&self) -> Option<DateTime<Utc>> {
+        self.nginx.heard_at()
+    }
+
     /// Puts the parts together; the sweeper is started apart.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;

@@ -28,6 +28,7 @@ mod stream_lists;
 mod streams;
 mod topics;
 mod transitions;
+mod user_lists;
 mod value;
 
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub use stream_lists::{AroundStream, ListedStream, StreamOrder};
 pub use streams::{Airing, Counts, Stream, StreamChange};
 pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
+pub use user_lists::UserFilter;
 pub use value::{
     AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId,
     StreamState, TargetId, TopicId, UserId,

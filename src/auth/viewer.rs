@@ -36,6 +36,10 @@ pub enum Action<'a> {
     Suspend,
     /// Read who did what.
     ReadAudit,
+    /// Look through all users.
+    ListUsers,
+    /// See how the parts of the site are.
+    ReadStatus,
     /// Look after one's own account: its password, its sessions.
     ManageOneself,
 }
@@ -86,9 +90,12 @@ impl Viewer {
                 };
                 let_in || owns(channel) || role == Some(Role::Admin)
             }
-            Action::ManageTopics | Action::SetRole | Action::Suspend | Action::ReadAudit => {
-                role == Some(Role::Admin)
-            }
+            Action::ManageTopics
+            | Action::SetRole
+            | Action::Suspend
+            | Action::ReadAudit
+            | Action::ListUsers
+            | Action::ReadStatus => role == Some(Role::Admin),
         };
         match (allowed, self) {
             (true, _) => Ok(()),

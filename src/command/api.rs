@@ -86,7 +86,7 @@ impl Api {
             store: store.clone(),
             presence: presence.clone(),
             keyring: keyring.clone(),
-            nginx: Nginx::new(&settings.nginx_control, secrets.internal())?,
+            nginx: Nginx::new(&settings.nginx_control, secrets.internal(), clock.clone())?,
             clock: clock.clone(),
             chance: chance.clone(),
             tasks: tasks.clone(),
@@ -127,6 +127,7 @@ impl Api {
             public_rtmp_url: settings.public_rtmp_url(),
             dvr_window: settings.dvr_window,
             sign_up: settings.sign_up,
+            started_at: clock.now(),
             session: SESSION,
         });
         let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
+use chrono::{DateTime, Utc};
 
 use super::load::Loads;
 use crate::ambient::{Chance, Clock};
@@ -63,6 +64,8 @@ pub struct Parts {
     pub dvr_window: Duration,
     /// Who may make an account.
     pub sign_up: SignUp,
+    /// When this process began.
+    pub started_at: DateTime<Utc>,
     /// How long a session lasts.
     pub session: Duration,
 }

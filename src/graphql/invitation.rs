@@ -1,77 +1,15 @@
 //! Who was let into a protected channel.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
-use tokio::sync::OnceCell;
 
 use super::channel::Channel;
 use super::channels::editable;
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::input;
-use super::page::{PageArguments, PageInfo, lay_out, same_order};
-use super::scalar::{int, user_id};
+use super::scalar::user_id;
 use super::user::User;
-use crate::store::{self, ChannelId, Invited, Page, Place};
-
-/// Somebody in a list of users.
-#[derive(SimpleObject, Clone)]
-pub(super) struct UserEdge {
-    /// Where this edge stands: pass it as `after` or `before`. It stays good when users come or go.
-    cursor: String,
-    /// The user.
-    node: User,
-}
-
-/// Those who were let into a channel; it reads what the document asks for, once.
-pub(super) struct UserConnection {
-    channel: ChannelId,
-    page: Page,
-    read: OnceCell<(Vec<UserEdge>, PageInfo)>,
-}
-
-impl UserConnection {
-    /// Those who were invited to `channel`.
-    pub(super) fn invited(channel: ChannelId, page: PageArguments) -> Result<Self> {
-        let page = page.page()?;
-        same_order(&page, &Place::Id(uuid::Uuid::nil()))?;
-        Ok(Self { channel, page, read: OnceCell::new() })
-    }
-
-    async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<UserEdge>, PageInfo)> {
-        let read = async || {
-            let slice = ctx.parts().store.list_invited(self.channel, &self.page).await?;
-            let (rows, info) = lay_out(slice, Invited::place);
-            let edge = |(cursor, row): (_, Invited)| UserEdge { cursor, node: User(row.user) };
-            Ok((rows.into_iter().map(edge).collect(), info))
-        };
-        self.read.get_or_try_init(read).await
-    }
-}
-
-/// A page of a list of users.
-#[Object]
-impl UserConnection {
-    /// The users of this page with their cursors.
-    async fn edges(&self, ctx: &Context<'_>) -> Result<&[UserEdge]> {
-        Ok(&self.read(ctx).await?.0)
-    }
-
-    /// The users of this page, for those who need no cursors.
-    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<&User>> {
-        Ok(self.read(ctx).await?.0.iter().map(|edge| &edge.node).collect())
-    }
-
-    /// Where this page stands in its list.
-    async fn page_info(&self, ctx: &Context<'_>) -> Result<PageInfo> {
-        Ok(self.read(ctx).await?.1.clone())
-    }
-
-    /// How many users the whole list holds, up to 10,000. They are counted when asked for, so ask only when you show it.
-    #[graphql(complexity = 50)]
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(int(ctx.parts().store.count_invited(self.channel).await?))
-    }
-}
+use crate::store;
 
 /// Who is to be let into which channel.
 #[derive(InputObject)]

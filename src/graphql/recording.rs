@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
 use futures_util::stream::{self, Stream as Changes, StreamExt};
-use tokio::sync::OnceCell;
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
@@ -10,12 +9,11 @@ use super::channel::Channel;
 use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
 use super::load::found;
-use super::page::{PageArguments, PageInfo, lay_out, same_order};
 use super::scalar::{ByteCount, DateTime, NodeId, UuidScalar, int, recording_id};
 use super::stream::Stream;
 use super::{input, source};
 use crate::auth::{Action, Admission, Viewer};
-use crate::store::{self, ChannelId, Loc, Page, Place, RecordingChange, RecordingState as State, StreamId};
+use crate::store::{self, Loc, RecordingChange, RecordingState as State, StreamId};
 
 /// How far a recording is.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -149,69 +147,6 @@ pub(super) async fn of_stream(ctx: &Context<'_>, id: StreamId) -> Result<Option<
 /// The recording of a stream, by the stream's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RecordingOf(pub(super) StreamId);
-
-/// A recording in a list.
-#[derive(SimpleObject, Clone)]
-pub(super) struct RecordingEdge {
-    /// Where this edge stands: pass it as `after` or `before`. It stays good when recordings come or go.
-    cursor: String,
-    /// The recording.
-    node: Recording,
-}
-
-/// A channel's recordings; it reads what the document asks for, once.
-pub(super) struct RecordingConnection {
-    channel: ChannelId,
-    /// Whether those are in it that are not ready, or not published.
-    everything: bool,
-    page: Page,
-    read: OnceCell<(Vec<RecordingEdge>, PageInfo)>,
-}
-
-impl RecordingConnection {
-    /// Those of a channel: all, or those that can be played by whoever may watch.
-    pub(super) fn of(channel: ChannelId, everything: bool, page: PageArguments) -> Result<Self> {
-        let page = page.page()?;
-        same_order(&page, &Place::Id(uuid::Uuid::nil()))?;
-        Ok(Self { channel, everything, page, read: OnceCell::new() })
-    }
-
-    async fn read(&self, ctx: &Context<'_>) -> Result<&(Vec<RecordingEdge>, PageInfo)> {
-        let read = async || {
-            let store = &ctx.parts().store;
-            let slice = store.list_recordings(self.channel, self.everything, &self.page).await?;
-            let (rows, info) = lay_out(slice, store::Recording::place);
-            let edge = |(cursor, row)| RecordingEdge { cursor, node: Recording(row) };
-            Ok((rows.into_iter().map(edge).collect(), info))
-        };
-        self.read.get_or_try_init(read).await
-    }
-}
-
-/// A page of a channel's recordings.
-#[Object]
-impl RecordingConnection {
-    /// The recordings of this page with their cursors.
-    async fn edges(&self, ctx: &Context<'_>) -> Result<&[RecordingEdge]> {
-        Ok(&self.read(ctx).await?.0)
-    }
-
-    /// The recordings of this page, for those who need no cursors.
-    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<&Recording>> {
-        Ok(self.read(ctx).await?.0.iter().map(|edge| &edge.node).collect())
-    }
-
-    /// Where this page stands in its list.
-    async fn page_info(&self, ctx: &Context<'_>) -> Result<PageInfo> {
-        Ok(self.read(ctx).await?.1.clone())
-    }
-
-    /// How many recordings the whole list holds, up to 10,000. They are counted when asked for, so ask only when you show it.
-    #[graphql(complexity = 50)]
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        Ok(int(ctx.parts().store.count_recordings(self.channel, self.everything).await?))
-    }
-}
 
 /// What is to be different about a recording. What is left out stays as it is.
 #[derive(InputObject)]

@@ -30,7 +30,7 @@ pub(super) const OPENINGS: usize = 8;
 /// How long to wait when the database is away, before an event is answered again.
 const BREATHER: Duration = Duration::from_secs(1);
 /// The fields that depend on who asks. `tests/it/fan_out.rs` holds this to the code.
-const PERSONAL: [&str; 12] = [
+const PERSONAL: [&str; 14] = [
     "ingest",
     "invitedViewers",
     "recordings",
@@ -43,6 +43,8 @@ const PERSONAL: [&str; 12] = [
     "sessions",
     "me",
     "auditRecords",
+    "users",
+    "siteStatus",
 ];
 
 /// What a subscriber is told.

@@ -1,10 +1,14 @@
 //! What nginx itself says it carries, and the means to cut a publisher off.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::Client;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
+
+use crate::ambient::Clock;
 
 /// How long nginx, on this machine or the next, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,6 +21,8 @@ pub struct Nginx {
     client: Client,
     base: String,
     secret: String,
+    clock: Clock,
+    heard_at: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
 
 /// nginx did not answer, or not as it should.
@@ -55,9 +61,10 @@ impl Nginx {
     ///
     /// # Errors
     /// When an HTTP client cannot be made at all.
-    pub fn new(base: &str, secret: &str) -> Result<Self, NginxError> {
+    pub fn new(base: &str, secret: &str, clock: Clock) -> Result<Self, NginxError> {
         let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned(), secret: secret.to_owned() })
+        let (base, secret) = (base.trim_end_matches('/').to_owned(), secret.to_owned());
+        Ok(Self { client, base, secret, clock, heard_at: Arc::default() })
     }
 
     /// What it carries now.
@@ -65,7 +72,14 @@ impl Nginx {
     /// # Errors
     /// When it does not answer.
     pub async fn carried(&self) -> Result<Carried, NginxError> {
-        read(&self.get("/stat").await?)
+        let carried = read(&self.get("/stat").await?)?;
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+        Ok(carried)
+    }
+
+    /// When it last said what it carries.
+    pub fn heard_at(&self) -> Option<DateTime<Utc>> {
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cuts off the publisher under `name` over that connection, and not whoever has come after it; how many that

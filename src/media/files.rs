@@ -46,6 +46,11 @@ impl Files {
         Self { root }
     }
 
+    /// Where all of it lies.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where nginx writes HLS, a directory a stream.
     pub fn hls(&self) -> PathBuf {
         self.root.join("hls")

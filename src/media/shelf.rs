@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::files::{Files, kept_name, names};
+use super::room::Room;
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
 use crate::store::{ClipId, Loc, Retention, Store, StoreError, StreamId};
@@ -58,6 +59,14 @@ impl Shelf {
     /// The shelf in `files`.
     pub fn new(files: Files, store: Store, clock: Clock, keep: Keep) -> Self {
         Self { files, store, clock, keep, changes: broadcast::Sender::new(UNREAD) }
+    }
+
+    /// The room that is left for them.
+    ///
+    /// # Errors
+    /// When the disk cannot be looked at.
+    pub async fn room(&self) -> std::io::Result<Room> {
+        self.files.room().await
     }
 
     /// Tells whoever watches that a recording of the channel at `loc` has changed.

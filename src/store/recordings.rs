@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
+use super::joined::Joined;
 use super::page::{Columns, Count, Verbatim};
 use super::schema::{channels, recordings, streams};
 use super::{
@@ -100,8 +101,12 @@ impl Recording {
     }
 }
 
-type Joined = diesel::dsl::InnerJoin<recordings::table, streams::table>;
-type Listed<'a> = diesel::dsl::IntoBoxed<'a, Joined, Pg>;
+type WithStreams<'a> =
+    diesel::dsl::IntoBoxed<'a, diesel::dsl::InnerJoin<recordings::table, streams::table>, Pg>;
+type Listed<'a> = recordings::BoxedQuery<'a, Pg>;
+
+/// What a page of recordings is joined with.
+const STREAMS: &str = "recordings JOIN streams ON streams.id = recordings.stream_id";
 
 impl Store {
     /// The recordings of those streams, in no order; without those of channels that were deleted.
@@ -122,16 +127,27 @@ impl Store {
         everything: bool,
         page: &Page,
     ) -> Result<Slice<Recording>> {
-        let columns = Columns { key: None, id: "recordings.stream_id", descending: true };
-        let mut list = of_channel(channel, everything);
-        for bound in columns.bounds(page) {
-            list = list.filter(bound);
-        }
-        let list = list.order(columns.order(page)).limit(page.probe());
-        Ok(page.slice(self.load(list).await?))
+        self.cut(of_channel(channel, everything), page).await
+    }
+
+    /// A page of what everybody may play on the whole site, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_open_recordings(&self, page: &Page) -> Result<Slice<Recording>> {
+        self.cut(open(), page).await
     }
 
     /// How many recordings that list holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_open_recordings(&self) -> Result<i64> {
+        let counted = Count(open().select(recordings::stream_id));
+        Ok(counted.get_result(&mut self.connection().await?).await?)
+    }
+
+    /// How many recordings a channel's list holds.
     ///
     /// # Errors
     /// When the database fails.
@@ -148,7 +164,21 @@ impl Store {
         self.load(all().filter(Verbatim("recordings.state IN ('recording', 'processing')"))).await
     }
 
-    async fn load(&self, list: Listed<'_>) -> Result<Vec<Recording>> {
+    /// The page of a list that is meant, newest first.
+    async fn cut(&self, mut list: Listed<'_>, page: &Page) -> Result<Slice<Recording>> {
+        let place = Columns { key: None, id: "recordings.stream_id", descending: true };
+        for bound in place.bounds(page) {
+            list = list.filter(bound);
+        }
+        let order = place.order(page);
+        let list = list.order(order).limit(page.probe()).select(RecordingRow::as_select());
+        let columns = (RecordingRow::as_select(), Stream::as_select());
+        let query = Joined { columns, before: "", page: list, after: STREAMS, order };
+        let rows = query.load::<(RecordingRow, Stream)>(&mut self.connection().await?).await?;
+        Ok(page.slice(rows.into_iter().map(|(row, stream)| Recording { row, stream }).collect()))
+    }
+
+    async fn load(&self, list: WithStreams<'_>) -> Result<Vec<Recording>> {
         let rows = list.select((RecordingRow::as_select(), Stream::as_select()));
         let rows = rows.load::<(RecordingRow, Stream)>(&mut self.connection().await?).await?;
         Ok(rows.into_iter().map(|(row, stream)| Recording { row, stream }).collect())
@@ -277,13 +307,19 @@ impl Store {
     }
 }
 
-fn all() -> Listed<'static> {
+fn all() -> WithStreams<'static> {
     let there = channels::table.filter(channels::deleted_at.is_null()).select(channels::id);
     recordings::table.inner_join(streams::table).filter(recordings::channel_id.eq_any(there)).into_boxed()
 }
 
+fn open() -> Listed<'static> {
+    // As the index says, which a trigger keeps to what the channels say.
+    let open = Verbatim("recordings.state = 'ready' AND recordings.published AND recordings.open");
+    recordings::table.filter(open).into_boxed()
+}
+
 fn of_channel(channel: ChannelId, everything: bool) -> Listed<'static> {
-    let list = recordings::table.inner_join(streams::table).filter(recordings::channel_id.eq(channel));
+    let list = recordings::table.filter(recordings::channel_id.eq(channel));
     match everything {
         true => list.into_boxed(),
         false => list.filter(Verbatim("recordings.state = 'ready' AND recordings.published")).into_boxed(),

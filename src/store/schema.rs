@@ -127,6 +127,7 @@ table! {
         width -> Nullable<Int4>,
         height -> Nullable<Int4>,
         views -> Int8,
+        open -> Bool,
     }
 }
 

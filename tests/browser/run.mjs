@@ -129,6 +129,41 @@ const stories = {
     }
   },
 
+  async 'who goes back sees what was, and then goes back to live'() {
+    const { view } = pages;
+    const asked = new Set();
+    view.on('request', (request) => asked.add(new URL(request.url()).pathname.split('/').at(-1)));
+    /** How far the picture is behind the newest that could be played. */
+    const behind = () =>
+      view.evaluate(() => {
+        const { player } = document.querySelector('.video-js');
+        return player.seekable().end(0) - player.currentTime();
+      });
+    const atLive = await behind();
+    await view.locator('.vjs-play-control').focus();
+    await view.keyboard.press('j');
+    const back = view.locator('[data-test=back-to-live]');
+    await back.waitFor();
+    for (let tries = 0; (await behind()) < atLive + 7; tries++) {
+      assert.ok(tries < 50, `it is ${await behind()} s behind, and was ${atLive}`);
+      await sleep(200);
+    }
+    await untilPicture(view);
+    assert.ok(asked.has('dvr.m3u8'), 'by the longer playlist');
+    await view.getByTitle('Go back 10 seconds').click();
+    for (let tries = 0; (await behind()) < atLive + 15; tries++) {
+      assert.ok(tries < 50, `it is ${await behind()} s behind, and was ${atLive}`);
+      await sleep(200);
+    }
+    await untilPicture(view);
+    await picture(view, 'view-back');
+    await back.click();
+    await back.waitFor({ state: 'detached' });
+    await view.waitForRequest(/index\.m3u8$/);
+    await untilPicture(view);
+    assert.ok((await behind()) < atLive + 4, `it is ${await behind()} s behind, and was ${atLive}`);
+  },
+
   async 'the broadcast ends, and everything open shows that by itself'() {
     ffmpeg.kill('SIGINT');
     const { home, view, graphiql } = pages;

@@ -56,7 +56,7 @@ fn what_not_everybody_gets_to_is_reached_only_as_the_docs_say() {
 }
 
 /// The questions by which the public types are reached, with a star for what is asked of each.
-const WAYS: [(&str, &str); 16] = [
+const WAYS: [(&str, &str); 18] = [
     ("User", "user(handle: \"owner\") { * }"),
     ("Topic", "topics { * }"),
     ("Channel", "channel(loc: $loc) { * }"),
@@ -69,6 +69,8 @@ const WAYS: [(&str, &str); 16] = [
     ("StreamConnection", "liveStreams { * }"),
     ("StreamEdge", "liveStreams { edges { * } }"),
     ("Recording", "channel(loc: $loc) { recordings { nodes { * } } }"),
+    ("RecordingConnection", "recordings { * }"),
+    ("RecordingEdge", "recordings { edges { * } }"),
     ("Clip", "channel(loc: $loc) { clips { nodes { * } } }"),
     ("ClipConnection", "channel(loc: $loc) { clips { * } }"),
     ("ClipEdge", "channel(loc: $loc) { clips { edges { * } } }"),

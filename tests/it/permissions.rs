@@ -187,6 +187,8 @@ impl Cast {
                 (all(document, "Session"), json!({}), "/user/sessions")
             }
             "auditRecords" => (all("{ auditRecords { * } }", "AuditRecordConnection"), json!({}), "/none"),
+            "users" => (all("{ users { * } }", "UserConnection"), json!({}), "/none"),
+            "siteStatus" => (all("{ siteStatus { * } }", "SiteStatus"), json!({}), "/none"),
             "streamEvents" => {
                 let query = "{ liveStreams { eventCursor } }";
                 let after = self.owner().data(query, json!({})).await["liveStreams"]["eventCursor"].clone();

@@ -80,6 +80,41 @@ async fn audit(admin: &Actor) -> Vec<Question> {
     questions
 }
 
+/// The users, narrowed in every way.
+async fn users(admin: &Actor) -> Vec<Question> {
+    let document = "query ($first: Int, $last: Int, $after: String, $search: String, $role: Role, $suspended: Boolean) {
+        users(first: $first, last: $last, after: $after, search: $search, role: $role, suspended: $suspended) {
+            nodes { handle } pageInfo { endCursor } } }";
+    let middle = admin.data(document, json!({"first": 100})).await["users"]["pageInfo"].clone();
+    let mut questions = Vec::new();
+    for page in
+        [json!({"first": 20}), json!({"last": 20}), json!({"first": 20, "after": middle["endCursor"]})]
+    {
+        for (filter, most) in [
+            (json!({}), PAGE),
+            (json!({"role": "VIEWER"}), PAGE),
+            (json!({"role": "MODERATOR"}), PAGE),
+            (json!({"suspended": true}), PAGE),
+            (json!({"suspended": false}), PAGE),
+            (json!({"suspended": true, "role": "VIEWER"}), PAGE),
+            // All of the few that are one of the two, if it must be.
+            (json!({"suspended": true, "role": "MODERATOR"}), 2.0 * PAGE),
+            // Rare words are read from their index, frequent ones are met with on the way.
+            (json!({"search": "zyzzyva"}), PAGE),
+            (json!({"search": "龘"}), PAGE),
+            (json!({"search": "qqq"}), PAGE),
+            (json!({"search": "viewer"}), 1_000.0),
+            (json!({"search": "o e"}), 1_000.0),
+            (json!({"search": "zyzzyva", "role": "VIEWER"}), PAGE),
+        ] {
+            let mut variables = filter;
+            variables.as_object_mut().unwrap().extend(page.as_object().unwrap().clone());
+            questions.push(Question { document: document.to_owned(), variables, most });
+        }
+    }
+    questions
+}
+
 /// Everything that the API's lists can be asked.
 async fn questions(actor: &Actor) -> Vec<Question> {
     let mut questions = Vec::new();
@@ -138,7 +173,14 @@ async fn questions(actor: &Actor) -> Vec<Question> {
             )));
         }
     }
+    let list = "query ($first: Int, $last: Int, $after: String) {
+        recordings(first: $first, last: $last, after: $after) { nodes { name } pageInfo { endCursor } } }";
+    let middle = actor.data(list, json!({"first": 100})).await["recordings"]["pageInfo"]["endCursor"].clone();
+    for page in [json!({}), json!({"last": 20}), json!({"after": middle})] {
+        questions.push(Question { document: list.to_owned(), variables: page, most: PAGE });
+    }
     questions.extend(audit(actor).await);
+    questions.extend(users(actor).await);
     questions.push(streams("{ user(handle: \"owner_7\") { channels { nodes { name } } } }"));
     questions
 }
@@ -171,7 +213,9 @@ fn read(node: &Value, rows: &mut f64, scanned: &mut Vec<String>) {
             + number("Rows Removed by Filter")
             + number("Rows Removed by Index Recheck");
         *rows += each * number("Actual Loops");
-        if node["Node Type"] == "Seq Scan" && ["channels", "streams", "audit_records"].contains(&table) {
+        if node["Node Type"] == "Seq Scan"
+            && ["channels", "streams", "recordings", "audit_records"].contains(&table)
+        {
             scanned.push(table.to_owned());
         }
     }

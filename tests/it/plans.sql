@@ -2,6 +2,13 @@
 INSERT INTO users (id, handle, display_name, role, password_hash, created_at)
 SELECT md5('user' || n)::uuid, 'owner_' || n, 'Owner', 'streamer', '-', now() FROM generate_series(1, 1000) AS n;
 
+INSERT INTO users (id, handle, display_name, role, password_hash, created_at, suspended_at, suspension_reason)
+SELECT
+    md5('viewer' || n)::uuid, 'viewer_' || n, CASE WHEN n % 2000 = 7 THEN '龘 zyzzyva' ELSE 'Somebody' END,
+    CASE WHEN n % 1000 = 0 THEN 'moderator' ELSE 'viewer' END, '-', now(),
+    CASE WHEN n % 500 = 3 THEN now() END, CASE WHEN n % 500 = 3 THEN 'Spam' END
+FROM generate_series(1, :channels / 2) AS n;
+
 INSERT INTO topics (id, slug, name)
 SELECT md5('topic' || n)::uuid, 'topic-' || n, 'Topic ' || n FROM generate_series(1, 10) AS n;
 
@@ -43,6 +50,12 @@ SELECT md5('past' || n)::uuid, channels.id, loc, false, topic_id, '-', 'ended', 
 FROM generate_series(1, :channels / 2) AS n
 JOIN channels ON channels.loc = md5('loc' || (n % 1000 + 1))::uuid;
 
+-- Each of them recorded; a third of the channels are protected, and what stands on top of their recordings is passed over.
+UPDATE channels SET protected = true WHERE id IN (SELECT channel_id FROM streams WHERE state = 'ended')
+    AND loc::text < '55555555';
+INSERT INTO recordings (stream_id, channel_id, state, duration_ms, published)
+SELECT id, channel_id, 'ready', 1000, connection % 5 > 0 FROM streams WHERE state = 'ended';
+
 INSERT INTO audit_records (id, at, kind, actor_id, subject_id)
 SELECT
     (lpad(to_hex(n), 12, '0') || md5('record' || n)::text)::varchar(32)::uuid,
@@ -60,4 +73,5 @@ VACUUM ANALYZE topics;
 VACUUM ANALYZE channels;
 VACUUM ANALYZE channel_search;
 VACUUM ANALYZE streams;
+VACUUM ANALYZE recordings;
 VACUUM ANALYZE channels_on_the_air;

@@ -74,9 +74,10 @@ export function createSiteRouter(texts: Texts) {
   const router = createRouter({
     history: createWebHistory(),
     routes,
-    // Another topic is the same page; another recording is what the page is about.
+    // Another topic is the same page; another recording or clip is what the page is about.
     scrollBehavior: (to, from, saved) => {
-      const isSame = to.path === from.path && to.query['recording'] === from.query['recording']
+      const isKept = (key: string) => to.query[key] === from.query[key]
+      const isSame = to.path === from.path && isKept('recording') && isKept('clip')
       return saved ?? (isSame ? {} : { top: 0 })
     },
   })

@@ -1,6 +1,6 @@
 import { useClientHandle } from '@urql/vue'
 import { ref, shallowRef } from 'vue'
-import { StartPlaybackDocument } from '../graphql/graphql'
+import { StartPlaybackDocument, type StreamCardFragment } from '../graphql/graphql'
 import { failureOf, type Failure } from '../lib/failure'
 import { pathOf } from '../lib/next'
 
@@ -8,7 +8,19 @@ import { pathOf } from '../lib/next'
 const DENIALS = ['FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND'] as const
 export type Denial = (typeof DENIALS)[number]
 
-/** The playlist's URL for this one viewer: asked for once, so that the session counts once. */
+/** What to play: the list of the last half minute, and the longer one to go back in, where one may. */
+export interface Playlists {
+  url: string
+  dvrUrl: string | null
+}
+
+/** What plays a public stream without asking, as long as nginx is there. */
+export const openTo = ({ playbackUrl, dvrUrl }: StreamCardFragment): Playlists => ({
+  url: playbackUrl,
+  dvrUrl: dvrUrl ?? null,
+})
+
+/** The playlists' URLs for this one viewer: asked for once, so that the session counts once. */
 export function usePlayback(loc: string) {
   const { client } = useClientHandle()
   const denied = ref<Denial | null>(null)
@@ -17,23 +29,27 @@ export function usePlayback(loc: string) {
   const busy = ref(false)
   /** What opened the channel: kept for as long as this page is open, and nowhere else. */
   let password: string | null = null
-  let current: { path: string; expiresAt: number } | null = null
+  let current: (Playlists & { expiresAt: number }) | null = null
 
   /** Asks for a URL; the failure when there is none. */
   async function ask(given: string | null): Promise<Failure | null> {
-    const variables = { loc, password: given, renews: current?.path ?? null }
+    const variables = { loc, password: given, renews: current?.url ?? null }
     const { data, error } = await client.mutation(StartPlaybackDocument, variables).toPromise()
     if (!data) return failureOf(error)
-    const { url, expiresAt } = data.startPlayback.playback
-    current = { path: pathOf(url), expiresAt: Date.parse(expiresAt) }
+    const { url, dvrUrl, expiresAt } = data.startPlayback.playback
+    current = {
+      url: pathOf(url),
+      dvrUrl: dvrUrl ? pathOf(dvrUrl) : null,
+      expiresAt: Date.parse(expiresAt),
+    }
     return null
   }
 
-  async function start(fallback: string): Promise<string | null> {
+  async function start(fallback: Playlists): Promise<Playlists | null> {
     const refused = await ask(password)
     if (!refused) {
       denied.value = null
-      return current?.path ?? fallback
+      return current ?? fallback
     }
     // The channel has another password by now: it is for whoever knows that one.
     const isOld = refused.code === 'BAD_USER_INPUT' && refused.field === 'password'
@@ -43,9 +59,9 @@ export function usePlayback(loc: string) {
     return denied.value ? null : fallback
   }
 
-  /** The URL to play, or null if this viewer may not. `renew` when the last one was refused. */
-  async function playlist(fallback: string, renew: boolean): Promise<string | null> {
-    if (current && !renew && Date.now() < current.expiresAt) return current.path
+  /** What to play, or null if this viewer may not. `renew` when the last one was refused. */
+  async function playlists(fallback: Playlists, renew: boolean): Promise<Playlists | null> {
+    if (current && !renew && Date.now() < current.expiresAt) return current
     return start(fallback)
   }
 
@@ -60,5 +76,5 @@ export function usePlayback(loc: string) {
     denied.value = null
   }
 
-  return { playlist, denied, unlock, failure, busy }
+  return { playlists, denied, unlock, failure, busy }
 }

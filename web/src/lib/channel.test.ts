@@ -9,6 +9,7 @@ const channel: StudioChannelFragment = {
   description: '',
   record: false,
   chatEnabled: true,
+  clipsEnabled: true,
   protected: false,
   defaultStreamName: 'Mine',
   views: 0,

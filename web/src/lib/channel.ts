@@ -11,6 +11,7 @@ export interface ChannelFields {
   protected: boolean
   record: boolean
   chatEnabled: boolean
+  clipsEnabled: boolean
 }
 
 export function fieldsOf(channel: StudioChannelFragment | null): ChannelFields {
@@ -22,6 +23,7 @@ export function fieldsOf(channel: StudioChannelFragment | null): ChannelFields {
     protected: channel?.protected ?? false,
     record: channel?.record ?? false,
     chatEnabled: channel?.chatEnabled ?? true,
+    clipsEnabled: channel?.clipsEnabled ?? true,
   }
 }
 

@@ -16,6 +16,16 @@ export function count(number: number, locale: string): string {
   return new Intl.NumberFormat(regional(locale), options).format(number)
 }
 
+/** A part of a whole, in hundredths. */
+export function share(part: number, locale: string): string {
+  return new Intl.NumberFormat(regional(locale), { style: 'percent' }).format(part)
+}
+
+/** A measured number, to one digit behind the point. */
+export function measure(number: number, locale: string): string {
+  return new Intl.NumberFormat(regional(locale), { maximumFractionDigits: 1 }).format(number)
+}
+
 /** A length of time as a clock shows it: `7:05`, `1:02:33`. */
 export function clock(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000))

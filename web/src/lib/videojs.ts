@@ -24,6 +24,12 @@ export async function loadPlayer(language: string): Promise<typeof videojs> {
   return player
 }
 
+/** A button that goes back, beside the player's own for a pause. */
+export function addGoBack(player: Player, label: string, goBack: () => void) {
+  const options = { controlText: label, className: 'vjs-go-back', clickHandler: goBack }
+  player.getChild('ControlBar')?.addChild('Button', options, 1).setIcon('replay-10')
+}
+
 export const playerOptions = {
   // With sound where the browser allows it, else muted: either way it plays by itself.
   autoplay: 'any',

@@ -21,6 +21,14 @@ const records = (...edges: object[]) => ({ auditRecords: { edges, pageInfo: last
 const account = (more: object = {}) => ({ ...somebody('VIEWER', 'tom'), suspension: null, ...more })
 const music = { id: 'to_1', slug: 'music', name: 'Music', retired: false }
 
+const fine = {
+  version: '0.1.0',
+  startedAt: '2026-01-01T00:00:00Z',
+  database: { state: 'WORKS', answerMilliseconds: 1.26 },
+  nginx: { state: 'WORKS', lastAnsweredAt: null },
+  mediaDisk: { freeBytes: 25e9, totalBytes: 100e9 },
+}
+
 async function open(answers: Answers = {}, role: 'ADMIN' | 'MODERATOR' = 'ADMIN') {
   const server = fakeServer({
     LiveStreams: {
@@ -28,7 +36,8 @@ async function open(answers: Answers = {}, role: 'ADMIN' | 'MODERATOR' = 'ADMIN'
     },
     AuditRecords: records(record('SIGNED_IN')),
     Topics: { topics: [music] },
-    Account: { user: account() },
+    Users: { users: { nodes: [account()], pageInfo: last } },
+    SiteStatus: { siteStatus: fine },
     ...answers,
   })
   const visited = await visit(Dashboard, server, { me: somebody(role) })
@@ -42,11 +51,6 @@ async function send(page: Page, form: string) {
   await page.find(form).trigger('submit')
   await flushPromises()
 }
-async function find(page: Page, handle: string) {
-  await page.find('[data-test=users] form input').setValue(handle)
-  await send(page, '[data-test=users] form')
-}
-
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => {
   vi.useRealTimers()
@@ -73,23 +77,42 @@ it('adds up the viewers of all that is on the air, as they come and go', async (
 })
 
 describe('users', () => {
-  it('are looked up by handle, and it is said when nobody has it', async () => {
-    const { page, asked } = await open({ Account: { user: null } })
-    await find(page, ' Tom ')
-    expect(asked('Account')).toEqual([{ handle: 'tom' }])
-    expect(page.find('[data-test=users]').text()).toContain('Nobody has the handle tom.')
-    expect(page.find('[data-test=user]').exists()).toBe(false)
+  const users = (...nodes: object[]) => ({ users: { nodes, pageInfo: last } })
+  const mia = { ...somebody('ADMIN'), suspension: null }
+
+  it('are listed, searched as one types, and narrowed by role and standing', async () => {
+    const { page, asked, answers } = await open({ Users: users(account(), mia) })
+    expect(page.findAll('[data-test=user]').map((one) => one.attributes('data-handle'))).toEqual([
+      'tom',
+      'mia',
+    ])
+    answers['Users'] = users()
+    const [role, standing] = page.findAll('[data-test=users] .tools select')
+    await page.find('[data-test=users] input').setValue('t')
+    await page.find('[data-test=users] input').setValue('to ')
+    await vi.advanceTimersByTimeAsync(400)
+    await role!.setValue('STREAMER')
+    await standing!.setValue('true')
+    await flushPromises()
+    expect(page.find('[data-test=nobody]').text()).toContain('Nobody fits.')
+    expect(asked('Users').map((one) => [one['search'], one['role'], one['suspended']])).toEqual([
+      [null, null, null],
+      ['to', null, null],
+      ['to', 'STREAMER', null],
+      ['to', 'STREAMER', true],
+    ])
   })
 
   it('are given a role, and it is said when that cannot be', async () => {
     const { page, asked, answers } = await open({
       SetRole: { setRole: { user: account({ role: 'STREAMER' }) } },
     })
-    await find(page, 'tom')
+    expect(page.find('[data-test=save-role]').exists()).toBe(false)
     await page.find('[data-test=role] select').setValue('STREAMER')
     await send(page, '[data-test=role]')
     expect(asked('SetRole')).toEqual([{ input: { userId: 'user tom', role: 'STREAMER' } }])
-    expect(page.find('[data-test=users]').text()).toContain('tom is now: Streamer.')
+    expect(page.find('[data-test=user]').text()).toContain('tom is now: Streamer.')
+    expect(page.find('[data-test=save-role]').exists()).toBe(false)
     answers['SetRole'] = new Refusal({ code: 'CONFLICT', field: 'input.userId' })
     await page.find('[data-test=role] select').setValue('VIEWER')
     await send(page, '[data-test=role]')
@@ -102,7 +125,6 @@ describe('users', () => {
       SuspendUser: { suspendUser: { user: account({ suspension }) } },
       ReinstateUser: { reinstateUser: { user: account() } },
     })
-    await find(page, 'tom')
     await page.find('[data-test=suspend]').trigger('click')
     const yes = page.find('[data-test=yes]').element as HTMLButtonElement
     expect(yes.disabled).toBe(true)
@@ -114,6 +136,27 @@ describe('users', () => {
     await flushPromises()
     expect(page.find('[data-test=suspended]').exists()).toBe(false)
     expect(page.find('[data-test=suspend]').exists()).toBe(true)
+  })
+})
+
+describe('the state of the parts', () => {
+  it('is asked again by itself, and says what is away', async () => {
+    const { page, answers, asked } = await open()
+    const card = page.find('[data-test=status]')
+    expect(card.text()).toContain('answers · 1.3 ms')
+    expect(card.text()).toContain('25 GB of 100 GB free (25%)')
+    const away = { state: 'AWAY', lastAnsweredAt: '2026-01-01T20:00:00Z' }
+    const full = { freeBytes: 5e9, totalBytes: 100e9 }
+    answers['SiteStatus'] = { siteStatus: { ...fine, nginx: away, mediaDisk: full } }
+    await vi.advanceTimersByTimeAsync(10_000)
+    await flushPromises()
+    expect(card.text()).toContain('does not answer · last heard of')
+    expect(card.text()).toContain('Room runs short')
+    answers['SiteStatus'] = new Refusal({ code: 'UNAVAILABLE' })
+    await vi.advanceTimersByTimeAsync(10_000)
+    await flushPromises()
+    expect(card.find('[data-test=status-failure]').text()).toContain('The database does not answer')
+    expect(asked('SiteStatus')).toHaveLength(3)
   })
 })
 

@@ -119,3 +119,34 @@ it('lets go of its subscriptions when it is left', async () => {
   page.unmount()
   expect(active.size).toBe(0)
 })
+
+it('shows below the channels what everybody can watch again, and more of it when asked', async () => {
+  const recording = (id: string) => ({
+    id,
+    name: `Recording ${id}`,
+    durationSeconds: 3723,
+    views: 2,
+    startedAt: '2026-01-01T20:00:00Z',
+    posterUrl: null,
+    channel: aStream('a').channel,
+  })
+  const { page, asked, router } = await show({
+    RecentRecordings: ({ after }) => ({
+      recordings: {
+        nodes: [recording(after ? 'old' : 'new')],
+        pageInfo: { hasNextPage: !after, endCursor: 'end' },
+      },
+    }),
+  })
+  const shown = () => page.findAll('[data-test=recent-recording]')
+  expect(shown()[0]!.find('a').attributes('href')).toBe('/view/a/?recording=new')
+  expect(shown()[0]!.text()).toContain('1:02:03')
+  expect(shown()[0]!.text()).toContain('Channel a')
+  await page.find('[data-test=recent] .more button').trigger('click')
+  await flushPromises()
+  expect(shown().map((one) => one.find('a').text())).toEqual(['Recording new', 'Recording old'])
+  expect(asked('RecentRecordings').map(({ after }) => after)).toEqual([null, 'end'])
+  await router.push('/?q=chess')
+  await flushPromises()
+  expect(shown()).toEqual([])
+})

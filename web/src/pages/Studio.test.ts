@@ -20,6 +20,7 @@ const channel = {
   imageUrl: null as string | null,
   record: false,
   chatEnabled: true,
+  clipsEnabled: true,
   protected: false,
   defaultStreamName: 'Mine',
   views: 0,
@@ -42,6 +43,7 @@ const desk: Answers = {
   StudioChannel: owned,
   WatchChannel: { channel: { ...channel, currentViewers: 0, stream: null } },
   PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [], pageInfo: last } } },
+  Clips: { channel: { id: channel.id, protected: false, clips: { nodes: [], pageInfo: last } } },
   Recordings: { channel: { id: channel.id, recordings: { nodes: [], pageInfo: last } } },
   Invited: {
     channel: {
@@ -498,5 +500,49 @@ describe('the cover of a channel', () => {
     await choose(page, { size: 9e6 } as File)
     expect(words()).toContain('larger than 8 MiB')
     expect(sent.mock.calls.length).toBe(before)
+  })
+})
+
+describe('clips', () => {
+  const clip = {
+    id: 'cl_1',
+    title: 'What a goal',
+    createdAt: '2026-01-01T20:00:00Z',
+    durationSeconds: 31,
+    bytes: 5_000_000,
+    posterUrl: null,
+    creator: { id: 'user tom', displayName: 'Tom' },
+  }
+  const clips = (...nodes: object[]) => ({
+    channel: { id: channel.id, protected: false, clips: { nodes, pageInfo: last } },
+  })
+
+  it('are listed with who made them, and deleted after a warning', async () => {
+    const { page, answers, asked } = await open({
+      Clips: clips(clip),
+      DeleteClip: { deleteClip: { deletedClipId: 'cl_1' } },
+    })
+    const listed = page.find('[data-test=clip]')
+    expect(listed.text()).toContain('by Tom · 0:31 · 5 MB')
+    expect(listed.find('a').attributes('href')).toBe(`/view/${LOC}/?clip=cl_1`)
+    await listed.find('[data-test=delete-clip]').trigger('click')
+    answers['Clips'] = clips()
+    await page.find('form[data-test=delete-clip]').trigger('submit')
+    await flushPromises()
+    expect(asked('DeleteClip')).toEqual([{ input: { id: 'cl_1' } }])
+    expect(page.find('[data-test=clips]').text()).toContain('what viewers cut out of your streams')
+  })
+
+  it('are allowed or not, as the owner says', async () => {
+    const { page, asked } = await open({
+      UpdateChannel: { updateChannel: { channel: { ...channel, clipsEnabled: false } } },
+    })
+    const form = page.find('[data-test=channel-form]')
+    const label = form.findAll('label').find((one) => one.text() === 'Clips')!
+    await form.find(`[id='${label.attributes('for')}']`).setValue(false)
+    await form.trigger('submit')
+    await flushPromises()
+    expect(asked('UpdateChannel')).toEqual([{ input: { id: channel.id, clipsEnabled: false } }])
+    expect(page.find('[data-test=clips]').text()).toContain('With “Clips” switched on')
   })
 })

@@ -1,6 +1,7 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import Embed from '../embed/Embed.vue'
+import type { Playlists } from '../composables/usePlayback'
 import type { Me } from '../session'
 import { aStream, fakeServer, Refusal, somebody, visit, type Answers } from '../testing/site'
 import Watch from './Watch.vue'
@@ -9,20 +10,20 @@ const last = { hasNextPage: false, endCursor: null }
 const LOC = '0192d4e0-7d3c-7c1e-9c7a-000000000001'
 /** Stands for the player: asks for what it is to play, once. */
 const Player = {
-  props: ['playlist', 'poster', 'interrupted'],
-  async mounted(this: { playlist: (renew: boolean) => Promise<string | null> }) {
-    await this.playlist(false)
+  props: ['playlists', 'rewinds', 'poster', 'interrupted'],
+  async mounted(this: { playlists: (renew: boolean) => Promise<Playlists | null> }) {
+    await this.playlists(false)
   },
   template: '<div data-test="player" :data-interrupted="interrupted"></div>',
 }
 
 /** The same for what is over. */
-const RecordingPlayer = {
+const ReplayPlayer = {
   props: ['source'],
   async mounted(this: { source: (renew: boolean) => Promise<string | null> }) {
     await this.source(false)
   },
-  template: '<div data-test="recording-player"></div>',
+  template: '<div data-test="replay-player"></div>',
 }
 
 const channel = (stream: object | null, more: object = {}) => ({
@@ -31,6 +32,7 @@ const channel = (stream: object | null, more: object = {}) => ({
     description: 'Every Friday.',
     protected: false,
     opensWithPassword: false,
+    clipsEnabled: true,
     currentViewers: 0,
     topic: { id: 'music', slug: 'music', name: 'Music' },
     owner: { id: 'user mia', handle: 'mia', displayName: 'Mia' },
@@ -40,22 +42,40 @@ const channel = (stream: object | null, more: object = {}) => ({
 })
 const playback = {
   startPlayback: {
-    playback: { url: `/live/~T/${LOC}/index.m3u8`, expiresAt: '2999-01-01T00:00:00Z' },
+    playback: {
+      url: `/live/~T/${LOC}/index.m3u8`,
+      dvrUrl: `/live/~T/${LOC}/dvr.m3u8`,
+      expiresAt: '2999-01-01T00:00:00Z',
+    },
   },
 }
+
+const clip = {
+  id: 'cl_1',
+  title: 'What a goal',
+  createdAt: '2026-01-01T20:00:00Z',
+  durationSeconds: 31,
+  bytes: 1,
+  posterUrl: '/clips/poster.jpg',
+  creator: { id: 'user tom', displayName: 'Tom' },
+}
+const clips = (...nodes: object[]) => ({
+  channel: { id: 'channel', protected: false, clips: { nodes, pageInfo: last } },
+})
 
 async function watch(answers: Answers, me?: Me, page: typeof Watch | typeof Embed = Watch) {
   const none = { channel: { id: 'channel', recordings: { nodes: [], pageInfo: last } } }
   const server = fakeServer({
     StartPlayback: playback,
     Recordings: none,
-    RecordingName: { node: null },
+    Clips: clips(),
+    Replay: { node: null },
     ...answers,
   })
   const visited = await visit(page, server, {
     at: `/view/${LOC}/`,
     props: { loc: LOC },
-    stubs: { Player, RecordingPlayer },
+    stubs: { Player, ReplayPlayer },
     ...(me ? { me } : {}),
   })
   await vi.advanceTimersByTimeAsync(200)
@@ -222,19 +242,17 @@ describe('recordings', () => {
     const { page, router, asked, answers } = await watch({
       WatchChannel: channel(aStream(LOC)),
       Recordings: some,
-      StartRecording: { startPlayback: { playback: { url: '/r/index.m3u8', downloadUrl: null } } },
+      StartReplay: { startPlayback: { playback: { url: '/r/index.m3u8', downloadUrl: null } } },
     })
-    answers['RecordingName'] = {
-      node: { __typename: 'Recording', ...recording, channel: { id: 'channel', loc: LOC } },
-    }
+    answers['Replay'] = { node: { __typename: 'Recording', ...recording } }
     await router.push(`/view/${LOC}/?recording=rec_1`)
     await flushPromises()
     expect(page.find('h1').text()).toBe('Last Friday')
     expect(document.title).toBe('Last Friday · Tally')
     expect(page.find('[data-test=state]').exists()).toBe(false)
-    expect(page.find('[data-test=recording-player]').exists()).toBe(true)
+    expect(page.find('[data-test=replay-player]').exists()).toBe(true)
     expect(page.find('[data-test=player]').exists()).toBe(false)
-    expect(asked('StartRecording')).toEqual([{ loc: LOC, recordingId: 'rec_1', password: null }])
+    expect(asked('StartReplay')).toEqual([{ loc: LOC, recordingId: 'rec_1', password: null }])
     await router.push(`/view/${LOC}/`)
     await flushPromises()
     expect(page.find('[data-test=player]').exists()).toBe(true)
@@ -243,11 +261,78 @@ describe('recordings', () => {
   it('say so when they are gone', async () => {
     const { page, router } = await watch({
       WatchChannel: channel(null),
-      StartRecording: new Refusal({ code: 'NOT_FOUND' }),
+      StartReplay: new Refusal({ code: 'NOT_FOUND' }),
     })
     await router.push(`/view/${LOC}/?recording=gone`)
     await flushPromises()
     expect(page.find('[data-test=refused]').text()).toContain('This recording cannot be played')
+  })
+})
+
+describe('clips', () => {
+  const tom = somebody('VIEWER', 'tom')
+  const offered = (page: Awaited<ReturnType<typeof watch>>['page']) =>
+    page.find('[data-test=make-clip]').exists()
+
+  it('can be made by whoever is signed in, where the owner lets them, and by the owner', async () => {
+    const on = { WatchChannel: channel(aStream(LOC)) }
+    const off = { WatchChannel: channel(aStream(LOC), { clipsEnabled: false }) }
+    expect(offered((await watch(on)).page)).toBe(false)
+    expect(offered((await watch(on, tom)).page)).toBe(true)
+    expect(offered((await watch(off, tom)).page)).toBe(false)
+    expect(offered((await watch(off, somebody('STREAMER', 'mia'))).page)).toBe(true)
+    expect(offered((await watch({ WatchChannel: channel(null) }, tom)).page)).toBe(false)
+  })
+
+  it('are cut out of what is on the air, and stand in the list below', async () => {
+    const { page, answers, asked } = await watch({ WatchChannel: channel(aStream(LOC)) }, tom)
+    await page.find('[data-test=make-clip]').trigger('click')
+    await flushPromises()
+    await page.find('[data-test=clip-maker] input').setValue('What a goal')
+    await page.find('[data-test=clip-maker] select').setValue('60')
+    const send = async () => {
+      await page.find('[data-test=clip-maker] form').trigger('submit')
+      await flushPromises()
+    }
+    answers['CreateClip'] = new Refusal({ code: 'RATE_LIMITED', retryAfterSeconds: 90 })
+    await send()
+    expect(page.find('[data-test=failure]').text()).toContain('Wait 90 seconds')
+    answers['CreateClip'] = { createClip: { clip } }
+    answers['Clips'] = clips(clip)
+    await send()
+    expect(asked('CreateClip')[1]).toEqual({
+      input: { streamId: `stream ${LOC}`, lastSeconds: 60, title: 'What a goal' },
+    })
+    const to = `/view/${LOC}/?clip=cl_1`
+    expect(page.find('[data-test=clip-made] a').attributes('href')).toBe(to)
+    const listed = page.find('[data-test=clip]')
+    expect(listed.find('a').attributes('href')).toBe(to)
+    expect(listed.text()).toContain('0:31')
+    expect(listed.text()).toContain('by Tom')
+  })
+
+  it('play in the place of what is on the air, and whoever made one may delete it', async () => {
+    const { page, router, asked } = await watch(
+      {
+        WatchChannel: channel(aStream(LOC)),
+        Clips: clips(clip),
+        Replay: { node: { __typename: 'Clip', ...clip } },
+        StartReplay: { startPlayback: { playback: { url: '/c/video.mp4', downloadUrl: null } } },
+        DeleteClip: { deleteClip: { deletedClipId: 'cl_1' } },
+      },
+      tom,
+    )
+    await router.push(`/view/${LOC}/?clip=cl_1`)
+    await flushPromises()
+    expect(page.find('h1').text()).toBe('What a goal')
+    expect(page.find('[data-test=replay-player]').exists()).toBe(true)
+    expect(asked('StartReplay')).toEqual([{ loc: LOC, clipId: 'cl_1', password: null }])
+    await page.find('[data-test=delete-clip]').trigger('click')
+    await page.find('form[data-test=delete-clip]').trigger('submit')
+    await flushPromises()
+    expect(asked('DeleteClip')).toEqual([{ input: { id: 'cl_1' } }])
+    expect(router.currentRoute.value.fullPath).toBe(`/view/${LOC}/`)
+    expect(page.find('[data-test=player]').exists()).toBe(true)
   })
 })
 

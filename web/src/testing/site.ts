@@ -24,6 +24,9 @@ const idle: Answers = {
   Me: nobody,
   Topics: { topics: [] },
   EventCursor: { liveStreams: { eventCursor: '1' } },
+  RecentRecordings: {
+    recordings: { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } },
+  },
   Channels: { channels: { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } } },
 }
 
@@ -139,6 +142,7 @@ export function aStream(loc: string, more: object = {}) {
     startedAt: new Date(Date.now() - 65_000).toISOString(),
     pageUrl: `/view/${loc}/`,
     playbackUrl: `/live/${loc}/index.m3u8`,
+    dvrUrl: `/live/${loc}/dvr.m3u8`,
     thumbnailUrl: `/stream-thumb/${loc}.png`,
     previewUrl: `/stream-thumb/${loc}.gif`,
     topic: null,
