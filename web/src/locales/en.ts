@@ -147,6 +147,8 @@ export const en = {
     keys: 'Keys: space or k pauses, m mutes, f fills the screen, i puts the picture in a corner, j goes back 10 seconds, l goes back to live.',
     goBack: 'Go back 10 seconds',
     backToLive: 'Back to live',
+    size: 'Quality',
+    sizeAuto: 'Auto',
     openSite: 'Open on {site}',
   },
   ended: {

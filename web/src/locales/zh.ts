@@ -143,6 +143,8 @@ export const zh: Messages = {
     keys: '快捷键：空格或 k 暂停，m 静音，f 全屏，i 画中画，j 后退 10 秒，l 回到直播。',
     goBack: '后退 10 秒',
     backToLive: '回到直播',
+    size: '画质',
+    sizeAuto: '自动',
     openSite: '在 {site} 打开',
   },
   ended: {
