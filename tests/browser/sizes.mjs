@@ -36,6 +36,12 @@ await tellAll(
       await limit();
       await untilHeight(360);
     },
+    'it takes the one that is chosen, however fast the line is': async () => {
+      const { viewer } = pages;
+      await viewer.getByRole('button', { name: 'Quality' }).press('Enter');
+      await viewer.getByRole('menuitemradio', { name: '144p' }).press('Enter');
+      await untilHeight(144);
+    },
   },
   pages,
   () => publisher.kill('SIGKILL'),

@@ -1,5 +1,6 @@
 import 'video.js/dist/video-js.css'
 import type videojs from 'video.js'
+import { choice, heightsOf, keepTo, type Size } from './sizes'
 
 export type Player = ReturnType<typeof videojs>
 
@@ -8,6 +9,25 @@ export interface LiveTracker {
   behindLiveEdge(): boolean
   seekToLiveEdge(): void
   on(events: string[], listener: () => void): void
+}
+
+/** The engine, once there is something to play; the player's types leave it out. */
+interface Engine {
+  playlists: { on(event: string, listener: () => void): void }
+  /** There as soon as a playlist has been read. */
+  representations?(): Size[]
+}
+
+interface MenuItem {
+  on(events: string[], listener: () => void): void
+  selected(selected: boolean): void
+}
+
+interface MenuButton {
+  createItems(): MenuItem[]
+  setIcon(name: string): void
+  /** Makes the menu anew; one without items is hidden, and so is its button. */
+  update(): void
 }
 
 /** The player is as large as the rest of the site together, so only a page that plays loads it. */
@@ -28,6 +48,61 @@ export async function loadPlayer(language: string): Promise<typeof videojs> {
 export function addGoBack(player: Player, label: string, goBack: () => void) {
   const options = { controlText: label, className: 'vjs-go-back', clickHandler: goBack }
   player.getChild('ControlBar')?.addChild('Button', options, 1).setIcon('replay-10')
+}
+
+/** A menu of the sizes that there are, where there is more than one. What was chosen holds whatever is loaded next. */
+export function addSizes(
+  { getComponent }: typeof videojs,
+  player: Player,
+  words: { label: string; auto: string },
+) {
+  const bar = player.getChild('ControlBar')
+  if (!bar) return
+  const place = bar.children().findIndex((child) => child.name() === 'FullscreenToggle')
+  const options = { controlText: words.label, className: 'vjs-sizes' }
+  const button = bar.addChild('MenuButton', options, place) as unknown as MenuButton
+  const Item = getComponent('MenuItem') as unknown as new (of: Player, its: object) => MenuItem
+  const engine = () => (player.tech(true) as { vhs?: Engine } | undefined)?.vhs
+  const sizes = () => engine()?.representations?.() ?? []
+  let shown: number[] = []
+  let items = new Map<number | null, MenuItem>()
+
+  function choose(height: number | null) {
+    choice.height = height
+    for (const [its, item] of items) item.selected(its === height)
+    keepTo(sizes(), height)
+  }
+
+  function offer() {
+    keepTo(sizes(), choice.height)
+    const heights = heightsOf(sizes())
+    // A menu that is open stays open when what is loaded anew comes in the same sizes.
+    if (heights.join() === shown.join()) return
+    shown = heights
+    button.update()
+  }
+
+  button.createItems = () => {
+    const heights = shown.length > 1 ? [null, ...shown] : []
+    const chosen = shown.find((height) => height === choice.height) ?? null
+    const made = heights.map((height) => {
+      const label = height === null ? words.auto : `${height}p`
+      const its = { label, selectable: true, selected: height === chosen }
+      const item = new Item(player, its)
+      item.on(['tap', 'click'], () => choose(height))
+      return [height, item] as const
+    })
+    items = new Map(made)
+    return [...items.values()]
+  }
+  button.setIcon('cog')
+  button.update()
+  // As early as can be, so that little comes in another size than the chosen one: the playlist may have
+  // been read by then, or is about to be.
+  player.on('loadstart', () => {
+    if (engine()?.representations) offer()
+    else engine()?.playlists.on('loadedmetadata', offer)
+  })
 }
 
 export const playerOptions = {

@@ -45,6 +45,7 @@ const desk: Answers = {
   PastStreams: { channel: { id: channel.id, pastStreams: { nodes: [], pageInfo: last } } },
   Clips: { channel: { id: channel.id, protected: false, clips: { nodes: [], pageInfo: last } } },
   Recordings: { channel: { id: channel.id, recordings: { nodes: [], pageInfo: last } } },
+  SimulcastTargets: { channel: { id: channel.id, simulcastTargets: [] } },
   Invited: {
     channel: {
       id: channel.id,
