@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
 use futures_util::stream::{self, Stream as Changes, StreamExt};
-use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use super::channel::Channel;
@@ -244,27 +243,16 @@ async fn changes(
     let mut present = parts.store.recordings_in_work().await?;
     present.retain(|it| it.row.channel_id == channel.id && is_shown(&viewer, it, &channel));
     let told = |recording: store::Recording| (Some(recording.stream.id.0), recording);
-    let store = parts.store.clone();
-    let later = stream::unfold(
-        (changes, store, viewer, channel),
-        move |(mut changes, store, viewer, channel)| async move {
-            loop {
-                let id = match changes.recv().await {
-                    Ok((there, id)) if there == loc => id,
-                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
-                    Err(RecvError::Closed) => return None,
-                };
-                let found = store.recordings(&[id]).await;
-                let found =
-                    found.inspect_err(|error| tracing::warn!(%error, "a recording cannot be told of"));
-                let shown =
-                    found.ok().and_then(|mut found| found.pop()).filter(|it| is_shown(&viewer, it, &channel));
-                if let Some(recording) = shown {
-                    return Some((told(recording), (changes, store, viewer, channel)));
-                }
-            }
-        },
-    );
+    let known = (parts.store.clone(), viewer, channel);
+    let later = source::at(loc, changes).filter_map(move |id| {
+        let (store, viewer, channel) = known.clone();
+        async move {
+            let found = store.recordings(&[id]).await;
+            let found = found.inspect_err(|error| tracing::warn!(%error, "a recording cannot be told of"));
+            let found = found.ok().and_then(|mut found| found.pop());
+            found.filter(|it| is_shown(&viewer, it, &channel)).map(told)
+        }
+    });
     Ok(stream::iter(present.into_iter().map(told)).chain(later))
 }
 

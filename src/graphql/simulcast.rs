@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
 use futures_util::stream::{self, Stream as Changes, StreamExt};
-use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use super::channel::Channel;
@@ -301,18 +300,13 @@ async fn changes(
     viewer.may(Action::ReadKey(&channel))?;
     let told = |target: Target| (Some(target.id.0), target);
     let present = parts.store.targets_of(&[channel.id]).await?;
-    let later = stream::unfold((changes, parts.store.clone()), move |(mut changes, store)| async move {
-        loop {
-            let id = match changes.recv().await {
-                Ok((there, id)) if there == loc => id,
-                Ok(_) | Err(RecvError::Lagged(_)) => continue,
-                Err(RecvError::Closed) => return None,
-            };
+    let store = parts.store.clone();
+    let later = source::at(loc, changes).filter_map(move |id| {
+        let store = store.clone();
+        async move {
             let found = store.targets(&[id]).await;
             let found = found.inspect_err(|error| tracing::warn!(%error, "a target cannot be told of"));
-            if let Some(target) = found.ok().and_then(|mut found| found.pop()) {
-                return Some((told(target), (changes, store)));
-            }
+            found.ok().and_then(|mut found| found.pop()).map(told)
         }
     });
     Ok(stream::iter(present.into_iter().map(told)).chain(later))

@@ -15,12 +15,15 @@ use async_graphql::{Context, Request, Response, Value, Variables};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use super::error::{self, Result};
 use super::load::{self, Loads};
 use super::{Graph, Requester, price};
 use crate::realtime::Keeps;
+use crate::store::Loc;
 
 /// How many events are answered together, with shared loads.
 const TOGETHER: usize = 64;
@@ -103,6 +106,22 @@ where
         }
     };
     Ok(stream::iter(event))
+}
+
+/// What changes at `loc`, of all that is told of. A reader that is too slow misses some.
+pub(super) fn at<Id: Clone + Send + 'static>(
+    loc: Loc,
+    changes: broadcast::Receiver<(Loc, Id)>,
+) -> impl Stream<Item = Id> + Send {
+    stream::unfold(changes, move |mut changes| async move {
+        loop {
+            match changes.recv().await {
+                Ok((there, id)) if there == loc => return Some((id, changes)),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    })
 }
 
 /// A subscription as it was asked for. Many have the same document, of which there is one copy.

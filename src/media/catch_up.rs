@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::fs;
 
+use super::files::replace;
 use super::playlist::{self, Playlist, Segment};
 
 /// The name of the longer playlist, beside nginx's.
@@ -51,9 +52,7 @@ impl CatchUp {
             return Ok(());
         }
         history.forget(self.window.as_secs_f64());
-        let aside = directory.join("dvr.m3u8.new");
-        fs::write(&aside, history.text()).await?;
-        fs::rename(aside, directory.join(PLAYLIST)).await
+        replace(directory, PLAYLIST, &history.text()).await
     }
 
     /// Forgets all streams but those in these directories.

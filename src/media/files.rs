@@ -148,6 +148,13 @@ pub(super) async fn names(directory: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Writes a file aside and puts it into its place, so that nobody is given half of it.
+pub(super) async fn replace(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let aside = directory.join(format!("{name}.new"));
+    fs::write(&aside, text).await?;
+    fs::rename(aside, directory.join(name)).await
+}
+
 /// Ends playlists and removes what is left of streams that are off the air.
 pub struct Janitor {
     files: Files,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::list::{Entry, List};
 use super::ffmpeg::{self, Run};
-use super::files::Files;
+use super::files::{Files, replace};
 use super::joining::{Probed, probe};
 use super::playlist::{self, Playlist, Segment};
 use crate::config::Rung;
@@ -272,12 +272,6 @@ impl Work {
         }
         Ok(())
     }
-}
-
-async fn replace(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
-    let aside = directory.join(format!("{name}.new"));
-    fs::write(&aside, text).await?;
-    fs::rename(aside, directory.join(name)).await
 }
 
 /// The size of a picture in that height: as wide as it was, and even, as ffmpeg makes it.
