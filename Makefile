@@ -23,7 +23,7 @@ WEB_SOURCES := $(shell find web -type f -not \( $(WEB_MADE) \) 2>/dev/null) $(wi
 WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/index.html
 # What the tests need from npm, besides the pages.
-TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser)
+TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser bucket)
 # What the benchmarks measure us beside.
 PEERS_INSTALLED := benches/peers/node_modules/.installed
 

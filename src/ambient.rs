@@ -11,6 +11,19 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 use uuid::Uuid;
 
+/// Says which cryptography TLS stands on in this process, which HTTP clients do not know by themselves: ring's.
+pub fn cryptography() {
+    // That somebody has said so before is no failure.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+}
+
+/// An HTTP client in the making, which goes through no proxy, whatever the environment says.
+#[expect(clippy::disallowed_methods, reason = "the one place that makes them")]
+pub fn http_client() -> reqwest::ClientBuilder {
+    cryptography();
+    reqwest::Client::builder().no_proxy()
+}
+
 /// Tells the time: of day for what is stored and shown, monotonic for what merely waits.
 #[derive(Clone)]
 pub struct Clock(Source);

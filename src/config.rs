@@ -73,13 +73,19 @@ pub struct Settings {
     #[arg(long, env = "TALLY_KEEP_RECORDINGS", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub keep_recordings: Option<Duration>,
 
-    /// What all recordings may take on the disk, for instance 500GB; the oldest go first. No bound when not given.
+    /// What all recordings may take, for instance 500GB; the oldest go first. No bound when not given.
     #[arg(long, env = "TALLY_RECORDINGS_SIZE", value_name = "SIZE", value_parser = bytes)]
     pub recordings_size: Option<u64>,
 
     /// What the recordings of one channel may take, as `--recordings-size`.
     #[arg(long, env = "TALLY_CHANNEL_RECORDINGS_SIZE", value_name = "SIZE", value_parser = bytes)]
     pub channel_recordings_size: Option<u64>,
+
+    /// A bucket that recordings are moved into once they can be played, for instance `s3://site/recordings`, of S3 or whatever
+    /// speaks as it does. Where that is and the keys to it are taken from AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY. Recordings stay on the disk when not given.
+    #[arg(long, env = "TALLY_RECORDINGS_BUCKET", value_name = "URL")]
+    pub recordings_bucket: Option<BucketUrl>,
 
     /// Whether broadcasts may be passed on to this machine and to private networks. Whoever has a channel says where they go,
     /// so leave it off where not everybody with a channel may reach everything that this machine can reach.
@@ -195,6 +201,50 @@ impl FromStr for Rung {
     }
 }
 
+/// A bucket of an object store, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketUrl {
+    name: String,
+    prefix: String,
+}
+
+impl BucketUrl {
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What all keys begin with; may be empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+impl FromStr for BucketUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let told = "write it like s3://bucket or s3://bucket/recordings";
+        let place = text.trim().strip_prefix("s3://").ok_or(told)?;
+        let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
+        // As S3 names buckets; prefixes as URLs need no escapes.
+        let fits = |text: &str, more: &[u8]| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte) || more.contains(&byte))
+        };
+        let prefix = prefix.trim_end_matches('/');
+        let is_named = (3..=63).contains(&name.len()) && fits(name, b"");
+        let is_placed = prefix.is_empty()
+            || (fits(prefix, b"/")
+                && prefix.split('/').all(|part| !part.is_empty() && part != ".." && part != "."));
+        if is_named && is_placed {
+            Ok(Self { name: name.to_owned(), prefix: prefix.to_owned() })
+        } else {
+            Err(told)
+        }
+    }
+}
+
 /// Where PostgreSQL is; it may hold a password, so it is never shown.
 #[derive(Clone)]
 pub struct DatabaseUrl(String);
@@ -301,6 +351,27 @@ mod tests {
             ["", "720", "720p", "720:2500", "p:k", "721p:2500k", "100p:2500k", "720p:99k", "720p:2500"]
         {
             assert!(wrong.parse::<Rung>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_written_as_its_own_tools_write_it() {
+        let read = |text: &str| text.parse::<BucketUrl>().map(|it| (it.name, it.prefix)).ok();
+        let is = |name: &str, prefix: &str| Some((name.to_owned(), prefix.to_owned()));
+        assert_eq!(read("s3://site"), is("site", ""));
+        assert_eq!(read(" s3://site.example/a/b-c/ "), is("site.example", "a/b-c"));
+        for wrong in [
+            "",
+            "site",
+            "s3:/site",
+            "s3://",
+            "s3://ab",
+            "s3://a b/c",
+            "s3://site//a",
+            "s3://site/../a",
+            "gs://site",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 

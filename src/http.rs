@@ -5,6 +5,7 @@
 //! [`public`] makes the routes and [`serve`] answers on them; `command` calls both.
 
 mod assets;
+mod bucket;
 mod connections;
 mod cors;
 mod covers;

@@ -1,6 +1,7 @@
 //! What is made of a stream besides its segments: playback URLs, pictures, recordings, and the end of its files;
 //! and the covers of channels.
 
+mod bucket;
 mod catch_up;
 mod clips;
 mod covers;
@@ -8,6 +9,7 @@ mod ffmpeg;
 mod files;
 mod health;
 mod joining;
+mod mover;
 mod picture;
 mod playback;
 mod playlist;
@@ -20,11 +22,13 @@ mod simulcast;
 mod thumbnails;
 mod transport;
 
+pub use bucket::{Bucket, content_type};
 pub use clips::{Clips, Uncut};
 pub use covers::{Covers, Uncovered};
 pub use files::{Files, Janitor, kept_name};
 pub use health::{Health, Point, Warning};
 pub use joining::Joiner;
+pub use mover::{Mover, Unmoved};
 pub use picture::Unreadable;
 pub use playback::{Grant, PlaybackTokens, Refused};
 pub use recorder::{Recorder, Uncollected};

@@ -18,6 +18,7 @@ mod invitations;
 mod joined;
 mod keys;
 mod page;
+mod places;
 mod publishing;
 mod recordings;
 mod schema;
@@ -67,8 +68,8 @@ pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use user_lists::UserFilter;
 pub use value::{
-    AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingState, Role, StopReason, StreamId,
-    StreamState, TargetId, TopicId, UserId,
+    AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingPlace, RecordingState, Role, StopReason,
+    StreamId, StreamState, TargetId, TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -9,15 +9,15 @@ use tokio::net::UdpSocket;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
-use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, SESSION, Secrets};
+use crate::auth::{ChannelPasswords, Guesses, Keyring, Limit, Passwords, Secrets};
 use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
 use crate::lifecycle::{Failure, Tasks};
 use crate::media::{
-    Clips, Covers, Files, Health, Janitor, Joiner, Keep, PlaybackTokens, Recorder, Renditions, Shelf,
-    Simulcast, Thumbnails,
+    Bucket, Clips, Covers, Files, Health, Janitor, Joiner, Keep, Mover, PlaybackTokens, Recorder, Renditions,
+    Shelf, Simulcast, Thumbnails,
 };
 use crate::realtime::{self, Log, Presence};
 use crate::store::Store;
@@ -63,6 +63,7 @@ pub struct Api {
 struct Media {
     files: Files,
     shelf: Shelf,
+    bucket: Option<Bucket>,
     covers: Covers,
     health: Health,
     simulcast: Simulcast,
@@ -92,12 +93,13 @@ impl Api {
             tasks: tasks.clone(),
             reconnect_window: settings.reconnect_window,
         });
-        let media = Media::new(settings, &store, &keyring, &presence, &clock, &chance);
+        let media = Media::new(settings, &store, &keyring, &presence, &clock, &chance)?;
         let playback = PlaybackTokens::new(keyring.clone(), clock.clone(), chance.clone());
         let internal = http::internal(Internal {
             secrets: Arc::clone(&secrets),
             ingest: ingest.clone(),
             playback: playback.clone(),
+            bucket: media.bucket.clone(),
             store: store.clone(),
             presence: presence.clone(),
             clock: clock.clone(),
@@ -128,7 +130,6 @@ impl Api {
             dvr_window: settings.dvr_window,
             sign_up: settings.sign_up,
             started_at: clock.now(),
-            session: SESSION,
         });
         let public = Public::new(graph, tasks.clone(), clock.clone(), chance, &settings.public_url());
         let public = public.with_cors_origins(&settings.cors_origin);
@@ -162,9 +163,10 @@ impl Media {
         presence: &Presence,
         clock: &Clock,
         chance: &Chance,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let files = Files::new(settings.media_root());
         let shelf = Shelf::new(files.clone(), store.clone(), clock.clone(), keep(settings));
+        let bucket = settings.recordings_bucket.as_ref().map(Bucket::open).transpose()?;
         let covers = Covers::new(files.clone(), store.clone());
         let simulcast = Simulcast::new(
             files.clone(),
@@ -176,11 +178,12 @@ impl Media {
         );
         let health = Health::new(clock.clone());
         let renditions = Renditions::new(files.clone(), presence.clone(), &settings.renditions);
-        Self { files, shelf, covers, health, simulcast, renditions, dvr_window: settings.dvr_window }
+        let dvr_window = settings.dvr_window;
+        Ok(Self { files, shelf, bucket, covers, health, simulcast, renditions, dvr_window })
     }
 
     async fn go(&self, api: &Api, tasks: &Tasks) -> Result<(), Failure> {
-        let Self { files, shelf, covers, health, simulcast, renditions, dvr_window } = self;
+        let Self { files, shelf, bucket, covers, health, simulcast, renditions, dvr_window } = self;
         let Api { presence, store, clock, .. } = api;
         let stop = tasks.stopping();
         files.make().await.map_err(|error| format!("{}: {error}", files.hls().display()))?;
@@ -191,6 +194,11 @@ impl Media {
         let joiner = Joiner::new(files.clone(), store.clone(), shelf.clone(), clock.clone());
         tasks.keep("recordings", joiner.run(stop.clone()));
         tasks.keep("recordings' places", shelf.clone().run(stop.clone()));
+        if let Some(bucket) = bucket {
+            let mover =
+                Mover::new(bucket.clone(), files.clone(), store.clone(), shelf.clone(), clock.clone());
+            tasks.keep("the bucket", mover.run(stop.clone()));
+        }
         tasks.keep("covers", covers.clone().run(stop.clone()));
         let simulcast = simulcast.clone().run(presence.clone(), tasks.clone(), stop.clone());
         tasks.keep("simulcast", simulcast);

@@ -26,7 +26,7 @@ use self::nginx::Nginx;
 use self::postgres::Postgres;
 use self::watch::Kept;
 use super::{serve, welcome};
-use crate::ambient::Chance;
+use crate::ambient::{self, Chance};
 use crate::auth::Secrets;
 use crate::config::Settings;
 use crate::lifecycle::{Failure, Lifecycle, Tasks};
@@ -139,7 +139,7 @@ fn make_dirs(settings: &Settings) -> Result<(), Failure> {
 
 /// Waits until the site answers at its public door.
 async fn until_ready(settings: &Settings) -> Result<(), Failure> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    let client = ambient::http_client().timeout(Duration::from_secs(5)).build()?;
     let url = format!("http://{}/readyz", ports::reachable(settings.http));
     let mut said = String::from("nothing");
     let answers = async {

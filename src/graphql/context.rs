@@ -66,8 +66,6 @@ pub struct Parts {
     pub sign_up: SignUp,
     /// When this process began.
     pub started_at: DateTime<Utc>,
-    /// How long a session lasts.
-    pub session: Duration,
 }
 
 /// Who asks: resolved once a request, or once a socket. By default nobody in particular.

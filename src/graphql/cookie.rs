@@ -3,14 +3,13 @@
 use async_graphql::Context;
 
 use super::context::Ask;
-use crate::auth::SessionToken;
+use crate::auth::{SESSION, SessionToken};
 
 /// Its name, which the door knows too.
 const NAME: &str = "tally_session";
 
 pub(super) fn set(ctx: &Context<'_>, token: &SessionToken) {
-    let parts = ctx.parts();
-    write(ctx, &token.reveal(), parts.session.as_secs());
+    write(ctx, &token.reveal(), SESSION.as_secs());
 }
 
 pub(super) fn clear(ctx: &Context<'_>) {

@@ -11,7 +11,7 @@ use super::scalar::{DateTime, NodeId, user_id};
 use super::session::{self, Session};
 use super::suspension::Suspension;
 use super::{cookie, input};
-use crate::auth::{Action, SessionToken};
+use crate::auth::{Action, SESSION, SessionToken};
 use crate::config::SignUp;
 use crate::store::{self, ChannelFilter, Created, NewUser, Opened, Standing, UserId};
 
@@ -282,9 +282,9 @@ pub(super) fn standing(changed: Standing) -> Result<store::User> {
 
 /// Opens a session for whoever has shown the password that has this hash.
 async fn open_session(ctx: &Context<'_>, user: store::User, proven: &str) -> Result<AuthPayload> {
-    let Parts { store, chance, session, .. } = ctx.parts();
+    let Parts { store, chance, .. } = ctx.parts();
     let (token, deed) = (SessionToken::new(chance), ctx.deed().by(user.id));
-    let expires_at = deed.at() + *session;
+    let expires_at = deed.at() + SESSION;
     match store.create_session(&token.hash(), user.id, proven, expires_at, &deed).await? {
         Opened::Open => {}
         Opened::Suspended => return Err(ApiError::Suspended),

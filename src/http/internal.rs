@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::runtime::Handle;
 
+use super::bucket;
 use crate::ambient::Clock;
 use crate::auth::{Action, Admission, Secrets, Viewer};
 use crate::ingest::{self, Ingest};
-use crate::media::{Grant, PlaybackTokens, kept_name};
+use crate::media::{Bucket, Grant, PlaybackTokens, kept_name};
 use crate::realtime::Presence;
 use crate::store::{Channel, ClipId, Loc, RecordingState, Store, StoreError, StreamId};
 use crate::telemetry::Metrics;
@@ -27,6 +28,8 @@ pub struct Internal {
     pub ingest: Ingest,
     /// What playback tokens say.
     pub playback: PlaybackTokens,
+    /// Where recordings may lie besides the disk.
+    pub bucket: Option<Bucket>,
     /// Channels and users.
     pub store: Store,
     /// Who watches.
@@ -43,6 +46,7 @@ pub fn internal(state: Internal) -> Router {
     let asked_by_nginx = Router::new()
         .route("/media-auth", get(media_auth))
         .route("/recording-auth", get(recording_auth))
+        .route("/recording-file", get(bucket::recording))
         .with_state(Arc::clone(&state))
         .merge(ingest::routes(state.ingest.clone()))
         .layer(middleware::from_fn_with_state(Arc::clone(&state.secrets), only_nginx));

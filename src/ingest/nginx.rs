@@ -8,7 +8,7 @@ use reqwest::Client;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 
-use crate::ambient::Clock;
+use crate::ambient::{self, Clock};
 
 /// How long nginx, on this machine or the next, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl Nginx {
     /// # Errors
     /// When an HTTP client cannot be made at all.
     pub fn new(base: &str, secret: &str, clock: Clock) -> Result<Self, NginxError> {
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+        let client = ambient::http_client().timeout(PATIENCE).build()?;
         let (base, secret) = (base.trim_end_matches('/').to_owned(), secret.to_owned());
         Ok(Self { client, base, secret, clock, heard_at: Arc::default() })
     }

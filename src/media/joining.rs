@@ -32,10 +32,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
 /// The names of a recording's files.
-const PLAYLIST: &str = "index.m3u8";
+pub(super) const PLAYLIST: &str = "index.m3u8";
 pub(super) const JOINED: &str = "video.ts";
-const MP4: &str = "video.mp4";
-const POSTER: &str = "poster.jpg";
+pub(super) const MP4: &str = "video.mp4";
+pub(super) const POSTER: &str = "poster.jpg";
 
 /// Makes recordings that are complete into what can be played, one at a time.
 pub struct Joiner {

@@ -160,7 +160,7 @@ async fn arrange(
 }
 
 /// What lies in a channel's directory: whose it is, and whether it is the open one.
-async fn kept(directory: &Path) -> std::io::Result<Vec<(Uuid, bool)>> {
+pub(super) async fn kept(directory: &Path) -> std::io::Result<Vec<(Uuid, bool)>> {
     let of = |name: String| {
         let id = name.strip_prefix("p-").unwrap_or(&name).parse().ok()?;
         Some((id, !name.starts_with("p-")))

@@ -12,7 +12,8 @@ use super::joined::Joined;
 use super::page::{Columns, Count, Verbatim};
 use super::schema::{channels, recordings, streams};
 use super::{
-    ChannelId, Loc, Page, Place, RecordingState, Result, Slice, Store, Stream, StreamId, StreamState,
+    ChannelId, Loc, Page, Place, RecordingPlace, RecordingState, Result, Slice, Store, Stream, StreamId,
+    StreamState,
 };
 
 /// A recorded stream.
@@ -253,13 +254,16 @@ impl Store {
         Ok(())
     }
 
-    /// Which of these streams have a recording on a channel that was not deleted.
+    /// Which of these streams have a recording on a channel that was not deleted, with its files on the disk.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn recorded(&self, ids: &[StreamId]) -> Result<HashSet<StreamId>> {
         let found = recordings::table.inner_join(channels::table).filter(recordings::stream_id.eq_any(ids));
-        let found = found.filter(channels::deleted_at.is_null()).select(recordings::stream_id);
+        let found = found
+            .filter(recordings::place.ne(RecordingPlace::Bucket))
+            .filter(channels::deleted_at.is_null())
+            .select(recordings::stream_id);
         Ok(found.load(&mut self.connection().await?).await?.into_iter().collect())
     }
 

@@ -128,6 +128,13 @@ table! {
         height -> Nullable<Int4>,
         views -> Int8,
         open -> Bool,
+        place -> Text,
+    }
+}
+
+table! {
+    discarded_recordings (stream_id) {
+        stream_id -> Uuid,
     }
 }
 

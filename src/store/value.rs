@@ -186,6 +186,17 @@ words! {
     }
 }
 words! {
+    /// Where the files of a recording lie.
+    RecordingPlace {
+        /// On the disk where they were made.
+        Disk = "disk",
+        /// There, and some of them in the bucket already.
+        Moving = "moving",
+        /// In the bucket.
+        Bucket = "bucket",
+    }
+}
+words! {
     /// What is put on record.
     AuditKind {
         /// An account was made.

@@ -18,7 +18,7 @@ async fn what_both_take_both_answer_alike() {
     let tasks = lifecycle.tasks().clone();
     tasks.keep("the library's", http::serve(listener, toy.behind_the_library(), tasks.clone()));
 
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = tally::ambient::http_client().build().unwrap();
     let ask = async |url: &str, body: &Value| -> Value {
         let request = client.post(url).header("content-type", "application/json").body(body.to_string());
         let text = request.send().await.unwrap().text().await.unwrap();

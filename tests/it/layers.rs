@@ -17,9 +17,10 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Where each library may be named: module or file, and what of it there.
-const LIBRARIES: [(&str, &[(&str, &str)]); 3] = [
+const LIBRARIES: [(&str, &[(&str, &str)]); 4] = [
     ("diesel", &[("store", "")]),
     ("async_graphql", &[("graphql", ""), ("http", "")]),
+    ("object_store", &[("media/bucket.rs", ""), ("media/mover.rs", "Error"), ("http/bucket.rs", "")]),
     // The door where nginx calls is routes too; what puts the API together only hands them on.
     (
         "axum",

@@ -90,7 +90,7 @@ impl Site {
             presence: api.presence,
             public: addresses[0],
             internal: addresses[1],
-            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            client: tally::ambient::http_client().build().expect("a client"),
             lifecycle,
             chance,
             passwords,
@@ -149,7 +149,7 @@ impl Site {
 
     /// The same from a worker that says which one it is.
     pub(crate) async fn callback_from(&self, worker: &str, path: &str, form: &str) -> (u16, Option<String>) {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = tally::ambient::http_client().redirect(reqwest::redirect::Policy::none());
         let request = client.build().expect("a client").post(format!("http://{}/rtmp/{path}", self.internal));
         let request = request.header("X-Tally-Secret", SECRET).header("X-Tally-Node", "local");
         let request = request.header("X-Tally-Worker", worker);

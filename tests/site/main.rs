@@ -7,6 +7,7 @@
 )]
 
 mod browser;
+mod bucket;
 mod clip;
 mod commands;
 mod cost;

@@ -14,7 +14,7 @@ pub(crate) use database::{fresh_database, socket};
 pub(crate) use playback::{Playlist, get, raw_status};
 pub(crate) use processes::{Process, descendants, is_alive, processes, send};
 pub(crate) use publisher::{Broadcast, Persistent};
-pub(crate) use site::{Site, tally};
+pub(crate) use site::{Site, Surroundings, tally};
 pub(crate) use subscription::Subscription;
 
 use std::time::{Duration, Instant};

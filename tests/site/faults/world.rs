@@ -16,7 +16,9 @@ use super::fault::Held;
 use super::follower::Follower;
 use super::history::{self, Claim, Event, LOOK, Look, Touch};
 use super::proxy::{Behind, Proxy};
-use crate::support::{Actor, Channel, Persistent, Playlist, Site, fresh_database, seconds, socket, until};
+use crate::support::{
+    Actor, Channel, Persistent, Playlist, Site, Surroundings, fresh_database, seconds, socket, until,
+};
 
 /// How long a stream waits for its publisher, and how long a session counts: the product's defaults.
 const WINDOW: Duration = seconds(10);
@@ -91,7 +93,8 @@ impl World {
         let url = format!("postgres://tally@{}/{name}", line.address);
         let mut flags = vec!["--database-url", &url];
         flags.extend(media.iter().flat_map(|media| ["--media-root", media]));
-        let site = Site::start_with(Some(FILES), &flags).await;
+        let site =
+            Site::start_in(Surroundings { files: Some(FILES), ..Surroundings::default() }, &flags).await;
         Self::around(site, database, line, disk, broadcasters).await
     }
 
@@ -316,7 +319,7 @@ fn read(answer: &Value, name: &str) -> Option<(Claim, i64)> {
 
 /// Asks for a playlist each second, as players do.
 async fn watch(observed: Arc<Observed>, place: usize, viewer: String, url: String) {
-    let client = reqwest::Client::builder().no_proxy().user_agent(viewer.clone()).timeout(PATIENCE).build();
+    let client = tally::ambient::http_client().user_agent(viewer.clone()).timeout(PATIENCE).build();
     let client = client.expect("a client");
     loop {
         if Playlist::try_get(&client, &url).await.is_some() {

@@ -30,12 +30,20 @@ fn within(mut command: Command) -> Command {
     command
 }
 
+/// What it finds where it is started.
+#[derive(Clone, Default)]
+pub(crate) struct Surroundings {
+    /// How many files each process may have open, if that is limited.
+    pub(crate) files: Option<u32>,
+    /// What the environment says.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
 /// A site that runs.
 pub(crate) struct Site {
     ports: [u16; 4],
     flags: Vec<String>,
-    /// How many files each process may have open, if that is limited.
-    files: Option<u32>,
+    surroundings: Surroundings,
     dir: TempDir,
     up: Child,
     starts: u32,
@@ -49,19 +57,21 @@ pub(crate) struct Site {
 impl Site {
     /// One with these flags besides those of its place, for instance `["--viewer-ttl", "3s"]`.
     pub(crate) async fn start(flags: &[&str]) -> Self {
-        Self::start_with(None, flags).await
+        Self::start_in(Surroundings::default(), flags).await
     }
 
-    /// The same, whose processes may have so many files open each.
-    pub(crate) async fn start_with(files: Option<u32>, flags: &[&str]) -> Self {
+    /// The same, in such surroundings.
+    pub(crate) async fn start_in(surroundings: Surroundings, flags: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("tally-site-").tempdir().expect("a directory");
         // The account that `up` leaves root for must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
-        let (ports, flags) = (free_ports(), flags.iter().map(|&flag| flag.to_owned()).collect());
-        let up = launch(dir.path(), ports, &flags, files, 1);
-        let client = reqwest::Client::builder().no_proxy().timeout(seconds(10)).build().expect("a client");
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let ports = free_ports();
+        let up = launch(dir.path(), ports, &flags, &surroundings, 1);
+        let client = tally::ambient::http_client().timeout(seconds(10)).build().expect("a client");
         let (admin_password, demo_key) = (String::new(), String::new());
-        let mut site = Self { ports, flags, files, dir, up, starts: 1, admin_password, demo_key, client };
+        let mut site =
+            Self { ports, flags, surroundings, dir, up, starts: 1, admin_password, demo_key, client };
         site.until_up().await;
         let printed = site.printed();
         let word = |label: &str| {
@@ -80,7 +90,7 @@ impl Site {
     /// Starts the program again, after it was killed.
     pub(crate) async fn start_again(&mut self) {
         self.starts += 1;
-        self.up = launch(self.dir.path(), self.ports, &self.flags, self.files, self.starts);
+        self.up = launch(self.dir.path(), self.ports, &self.flags, &self.surroundings, self.starts);
         self.until_up().await;
     }
 
@@ -222,10 +232,10 @@ impl Drop for Site {
     }
 }
 
-fn launch(dir: &Path, ports: [u16; 4], flags: &Vec<String>, files: Option<u32>, start: u32) -> Child {
+fn launch(dir: &Path, ports: [u16; 4], flags: &[String], around: &Surroundings, start: u32) -> Child {
     let file = |ending| File::create(dir.join(format!("up-{start}.{ending}"))).expect("a file");
     let mut command = tally();
-    if let Some(files) = files {
+    if let Some(files) = around.files {
         let program = command.as_std().get_program().to_owned();
         command = within(Command::new("prlimit"));
         command.arg(format!("--nofile={files}")).arg(program);
@@ -234,7 +244,13 @@ fn launch(dir: &Path, ports: [u16; 4], flags: &Vec<String>, files: Option<u32>, 
     for (flag, port) in ["--http", "--rtmp", "--listen", "--internal"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
     }
-    command.args(flags).stdout(file("out")).stderr(file("err")).spawn().expect("it starts")
+    command
+        .args(flags)
+        .envs(around.variables.clone())
+        .stdout(file("out"))
+        .stderr(file("err"))
+        .spawn()
+        .expect("it starts")
 }
 
 /// Four that nobody uses, below those that the system gives to outgoing connections.
