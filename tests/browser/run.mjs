@@ -164,6 +164,22 @@ const stories = {
     assert.ok((await behind()) < atLive + 4, `it is ${await behind()} s behind, and was ${atLive}`);
   },
 
+  async 'the publisher is lost, and the picture goes on by itself when it is back'() {
+    const { view } = pages;
+    const at = () => view.evaluate(() => document.querySelector('video').currentTime);
+    const opened = await view.evaluate(() => performance.timeOrigin);
+    ffmpeg.kill('SIGKILL');
+    await view.locator('[data-phase=interrupted]').waitFor();
+    ffmpeg = broadcast(rtmp, key);
+    await view.locator('[data-phase=live]').waitFor();
+    await untilPicture(view);
+    const before = await at();
+    // Longer than what a player has in store: these pictures are of the publisher that came back.
+    await view.waitForFunction((before) => document.querySelector('video').currentTime > before + 6, before);
+    assert.equal(await view.evaluate(() => performance.timeOrigin), opened, 'nobody has loaded the page again');
+    assert.ok(ffmpeg.exitCode === null, 'the publisher was let in');
+  },
+
   async 'the broadcast ends, and everything open shows that by itself'() {
     ffmpeg.kill('SIGINT');
     const { home, view, graphiql } = pages;

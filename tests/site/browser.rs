@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::support::{Actor, Site, seconds};
 
 /// What tells that story, once it knows where the site is.
-fn story(name: &str, site: &Site) -> Command {
+pub(crate) fn story(name: &str, site: &Site) -> Command {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(
         scripts.join("node_modules/axe-core").exists(),
@@ -20,7 +20,7 @@ fn story(name: &str, site: &Site) -> Command {
     node
 }
 
-async fn tell(mut story: Command) -> String {
+pub(crate) async fn tell(mut story: Command) -> String {
     let output =
         tokio::time::timeout(seconds(600), story.output()).await.expect("it ends").expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -41,7 +41,7 @@ async fn somebody_new_broadcasts_with_what_the_pages_offer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_show_what_happens_by_themselves() {
     let _turn = crate::turn().await;
-    let site = Site::start(&["--reconnect-window", "4s", "--viewer-ttl", "6s"]).await;
+    let site = Site::start(&["--reconnect-window", "8s", "--viewer-ttl", "6s"]).await;
     let streamer = Actor::streamer(&site, "hedy").await;
     let channel = streamer.channel("Hedy tries things", false).await;
     let describe =

@@ -1,5 +1,7 @@
 //! One part of the site dies during a broadcast.
 
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -92,5 +94,69 @@ async fn a_broadcast_goes_on_when_nginxs_worker_is_killed() {
     playlist.plays(&site.client).await;
     let stream = streamer.stream(&channel.loc).await;
     assert_eq!((&stream["uuid"], &stream["state"]), (&started["stream"]["uuid"], &json!("LIVE")));
+    site.stop().await;
+}
+
+async fn connection(site: &Site) -> AsyncPgConnection {
+    AsyncPgConnection::establish(&site.database()).await.expect("PostgreSQL answers")
+}
+
+/// Waits until somebody waits for the event log in that mode.
+async fn awaited(connection: &mut AsyncPgConnection, mode: &str) {
+    #[derive(diesel::QueryableByName)]
+    struct Waits {
+        #[diesel(sql_type = Bool)]
+        waits: bool,
+    }
+    let question = "SELECT EXISTS (SELECT FROM pg_locks
+        WHERE relation = 'events'::regclass AND mode = $1 AND NOT granted) AS waits";
+    for _ in 0..500 {
+        let asked = diesel::sql_query(question).bind::<Text, _>(mode);
+        let Waits { waits } = asked.get_result(connection).await.expect("an answer");
+        if waits {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits for {mode}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_when_the_api_died_and_told_to_nobody_is_told_by_the_next_one() {
+    const LOCK: &str = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE";
+    let _turn = crate::turn().await;
+    let mut site = Site::start(&[]).await;
+    let streamer = Actor::streamer(&site, "barbara").await;
+    let channel = streamer.channel("Told once", false).await;
+    let mut events = streamer.events(&channel.loc, None).await;
+    let now = streamer.data("{ liveStreams { eventCursor } }", json!({})).await;
+    let cursor = now["liveStreams"]["eventCursor"].as_str().expect("a cursor");
+
+    // Three queue for the log: us, whoever writes that the stream has started, and us again, before whoever reads it.
+    let (mut before, mut behind) = (connection(&site).await, connection(&site).await);
+    let mut looking = connection(&site).await;
+    before.batch_execute(LOCK).await.expect("locked");
+    let mut publisher = Broadcast::begin(&site, &channel.key);
+    awaited(&mut looking, "RowExclusiveLock").await;
+    let waiting = tokio::spawn(async move {
+        behind.batch_execute(LOCK).await.expect("locked");
+        behind
+    });
+    awaited(&mut looking, "AccessExclusiveLock").await;
+    before.batch_execute("COMMIT").await.expect("let go");
+    let mut behind = waiting.await.expect("locked once the start is committed");
+    let url = site.url(&format!("/live/{}/index.m3u8", channel.loc));
+    Playlist::of(&site.client, &url, 1).await;
+    assert_eq!(events.try_next(seconds(0)).await, None, "nobody could read it");
+    site.kill_api().await;
+    behind.batch_execute("COMMIT").await.expect("let go");
+    site.start_again().await;
+
+    let mut events = streamer.events(&channel.loc, Some(cursor)).await;
+    let started = events.expect("StreamStarted", seconds(5)).await;
+    assert_eq!(started["stream"]["uuid"], streamer.stream(&channel.loc).await["uuid"]);
+    assert!(publisher.goes_on(), "the publisher was not dropped");
+    publisher.crash().await;
+    events.expect("StreamInterrupted", seconds(15)).await;
     site.stop().await;
 }

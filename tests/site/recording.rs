@@ -6,10 +6,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::browser::{story, tell};
 use crate::support::{Actor, Broadcast, Channel, Playlist, Site, get, raw_status, seconds, send, until};
 
 /// A channel that is recorded.
-async fn recorded(owner: &Actor, name: &str) -> Channel {
+pub(crate) async fn recorded(owner: &Actor, name: &str) -> Channel {
     let channel = owner.channel("Recorded", false).await;
     let update =
         "mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { channel { record } } }";
@@ -20,7 +21,7 @@ async fn recorded(owner: &Actor, name: &str) -> Channel {
 }
 
 /// The channel's recordings as somebody sees them.
-async fn recordings(actor: &Actor, loc: &str) -> Vec<Value> {
+pub(crate) async fn recordings(actor: &Actor, loc: &str) -> Vec<Value> {
     let list = "query ($loc: UUID!) { channel(loc: $loc) { recordings { nodes {
         id name state failure published durationSeconds bytes width height views playbackUrl downloadUrl posterUrl
         stream { uuid } } } } }";
@@ -29,7 +30,7 @@ async fn recordings(actor: &Actor, loc: &str) -> Vec<Value> {
 }
 
 /// Waits until a channel's only recording is ready.
-async fn ready(actor: &Actor, loc: &str) -> Value {
+pub(crate) async fn ready(actor: &Actor, loc: &str) -> Value {
     until("the recording is ready", seconds(40), async || {
         let recording = recordings(actor, loc).await.pop()?;
         assert_ne!(recording["state"], "FAILED", "{recording}");
@@ -39,7 +40,7 @@ async fn ready(actor: &Actor, loc: &str) -> Value {
 }
 
 /// What ffmpeg counts in a video: pictures, and seconds of them. It must have nothing to complain about.
-async fn pictures(input: &str) -> usize {
+pub(crate) async fn pictures(input: &str) -> usize {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-v", "error", "-i", input, "-map", "0:v:0", "-f", "framemd5", "-"]);
     let output = ffmpeg.output().await.expect("ffmpeg runs");
@@ -57,7 +58,7 @@ async fn comes_back(site: &Site, key: &str) -> Broadcast {
     .await
 }
 
-fn parts(site: &Site, loc: &str) -> usize {
+pub(crate) fn parts(site: &Site, loc: &str) -> usize {
     let channel = site.data_dir().join("media/recordings").join(loc);
     let directories = std::fs::read_dir(channel).into_iter().flatten().flatten();
     let files =
@@ -65,7 +66,7 @@ fn parts(site: &Site, loc: &str) -> usize {
     files.flatten().filter(|file| file.path().extension().is_some_and(|it| it == "ts")).count()
 }
 
-fn path(recording: &Value, field: &str) -> String {
+pub(crate) fn path(recording: &Value, field: &str) -> String {
     recording[field].as_str().expect("a path").to_owned()
 }
 
@@ -125,6 +126,7 @@ async fn a_broadcast_is_recorded_whole_however_often_anything_dies() {
     let (status, poster) = get(&site.client, &site.url(&path(&recording, "posterUrl"))).await;
     assert!(status == 200 && poster.starts_with(&[0xff, 0xd8]), "a JPEG");
     assert_eq!(parts(&site, loc), 0, "nothing is left of the work");
+    tell(story("recording.mjs", &site)).await;
     site.stop().await;
 }
 

@@ -2,16 +2,25 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use crate::support::{
-    Actor, Broadcast, Channel, Process, Site, Subscription, descendants, processes, seconds, send, until,
+    Actor, Broadcast, Channel, Process, Site, Subscription, Surroundings, descendants, processes, seconds,
+    send, until,
 };
 
 /// What the other server wants to hear: longer than a chunk of RTMP, as some services have them.
@@ -170,6 +179,66 @@ async fn a_broadcast_is_passed_on_and_nothing_of_the_other_server_disturbs_it() 
     told(&mut changes, "IDLE", seconds(20)).await;
     let nobody = "the other server is left alone";
     until(nobody, seconds(10), async || elsewhere.arrives().await.is_none().then_some(())).await;
+    site.stop().await;
+}
+
+/// Lets people in to the server at `port` over TLS only, as `localhost`; where, and the certificate to know it by.
+fn secure_door(port: u16, dir: &Path) -> (u16, PathBuf) {
+    let (key, certificate) = (dir.join("key.pem"), dir.join("certificate.pem"));
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    openssl.args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    assert!(openssl.output().expect("openssl runs").status.success());
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let chain = CertificateDer::from_pem_file(&certificate).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+    let config = config.expect("versions").with_no_client_auth().with_single_cert(vec![chain], key);
+    let acceptor = TlsAcceptor::from(Arc::new(config.expect("it fits")));
+    let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = door.local_addr().expect("an address");
+    door.set_nonblocking(true).expect("it does not wait");
+    let door = tokio::net::TcpListener::from_std(door).expect("a door");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = door.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Whoever does not speak TLS, or does not trust it, is not let in.
+                let Ok(mut outside) = acceptor.accept(stream).await else { return };
+                let mut inside = TcpStream::connect(("127.0.0.1", port)).await.expect("the server is there");
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            });
+        }
+    });
+    (address.port(), certificate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_is_passed_on_over_tls_to_whom_the_machine_trusts() {
+    let _turn = crate::turn().await;
+    let elsewhere = Elsewhere::start();
+    // Whoever runs the site must be able to read the certificate.
+    let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().expect("a directory");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    let (port, certificate) = secure_door(elsewhere.port, dir.path());
+    let (stranger, _) = secure_door(elsewhere.port, elsewhere.dir.path());
+    let trusted = ("SSL_CERT_FILE", certificate.to_str().expect("a path").to_owned());
+    let surroundings = Surroundings { variables: vec![trusted], ..Surroundings::default() };
+    let site = Site::start_in(surroundings, &["--simulcast-private"]).await;
+    let owner = Actor::streamer(&site, "owner").await;
+    let channel = owner.channel("Sealed", false).await;
+    let follow = format!("subscription ($loc: UUID!) {{ simulcastChanged(loc: $loc) {{ {FIELDS} }} }}");
+    let mut changes = owner.subscribe(&follow, json!({"loc": channel.loc})).await;
+    let _publisher = Broadcast::begin(&site, &channel.key);
+    let target = add(&owner, &channel, &format!("rtmps://localhost:{stranger}/app"), KEY).await;
+    let failed = told(&mut changes, "FAILED", seconds(20)).await;
+    assert!(failed["failure"].as_str().is_some_and(|why| why.contains("certificate")), "{failed}");
+
+    update(&owner, &target, json!({"url": format!("rtmps://localhost:{port}/app")})).await;
+    told(&mut changes, "LIVE", seconds(20)).await;
+    assert_eq!(elsewhere.arrives().await, Some((320, "aac".to_owned())));
     site.stop().await;
 }
 
