@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use crate::support::seconds;
 
-/// How long what the API says of a channel may be wrong.
+/// How long what the API says of a channel may be wrong; while it says nothing, nothing is wrong.
 const WRONG: Duration = seconds(15);
 /// The API knows of a publisher before its pictures are seen to arrive.
 const NOTICED: Duration = seconds(3);
 /// How late a join may be counted, and how late a leave.
 const JOIN: Duration = seconds(5);
 const LEAVE: Duration = seconds(3);
+/// For how long a count from before the API was away may hold once it is back: nobody has asked for a playlist yet.
+const WELCOME: Duration = seconds(2);
 /// Looks are taken this often; two that are further apart are not of the same moment.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 
@@ -67,8 +69,7 @@ impl Channel {
                 waits_since = None;
             }
             let Some(claim) = claim else { continue };
-            let lately =
-                self.looks[..=place].iter().rev().take_while(|earlier| look.at - earlier.at <= WRONG);
+            let lately = self.lately(place);
             let soon = self.looks[place..].iter().take_while(|later| later.at - look.at <= NOTICED);
             if !lately.chain(soon).any(|around| around.sends == (claim == Claim::Live)) {
                 wrong.push(format!("{:?}: {claim:?} for more than {WRONG:?} though it was not", look.at));
@@ -82,6 +83,19 @@ impl Channel {
             }
         }
         wrong
+    }
+
+    /// The looks up to that one, as far back as something may be said that is wrong.
+    fn lately(&self, place: usize) -> impl Iterator<Item = &Look> {
+        let looks = self.looks[..=place].iter().rev();
+        let pairs =
+            looks.clone().zip(looks.clone().skip(1)).scan(Duration::ZERO, |shown, (later, earlier)| {
+                if later.said.is_some() && earlier.said.is_some() {
+                    *shown += later.at - earlier.at;
+                }
+                (*shown <= WRONG).then_some(earlier)
+            });
+        looks.take(1).chain(pairs)
     }
 
     /// For how long at the longest the API called a channel live that was not, or not live that was.
@@ -103,18 +117,29 @@ impl Channel {
     pub(super) fn wrong_counts(&self, ttl: Duration) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut heard_since = None;
+        // The last count that was said, and the moment in which the API was back after it had said nothing.
+        let (mut before, mut back, mut away) = (0, None, false);
         for look in &self.looks {
             if look.said.is_none_or(|(claim, _)| claim != Claim::Live) {
                 heard_since = None;
             }
-            let Some((claim, count)) = look.said else { continue };
+            let Some((claim, count)) = look.said else {
+                away = true;
+                continue;
+            };
+            if std::mem::take(&mut away) {
+                back = Some((look.at, before));
+            }
+            before = count;
+            let held =
+                back.filter(|(since, _)| look.at - *since <= WELCOME + LOOK).map_or(0, |(_, held)| held);
             let heard_since = *heard_since.get_or_insert(look.at);
             let within = |from: Duration, to: Duration| {
                 let touches = self.touches.iter().filter(|touch| touch.at >= from && touch.at <= to);
                 touches.map(|touch| touch.viewer.as_str()).collect::<std::collections::HashSet<_>>().len()
                     as i64
             };
-            let most = within(look.at.saturating_sub(ttl + LEAVE), look.at + LOOK);
+            let most = within(look.at.saturating_sub(ttl + LEAVE), look.at + LOOK).max(held);
             let from = look.at.saturating_sub(ttl).max(heard_since);
             let least =
                 if claim == Claim::Live { within(from + LOOK, look.at.saturating_sub(JOIN)) } else { 0 };
@@ -178,6 +203,8 @@ mod tests {
         assert_eq!(wrong(&[(3, true, Some(Live)), (14, false, Some(Live)), (9, false, Some(Off))]), 0);
         assert_eq!(wrong(&[(3, true, Some(Live)), (17, false, Some(Live)), (9, false, Some(Off))]), 2);
         assert_eq!(wrong(&[(20, false, Some(Off)), (17, true, Some(Off))]), 2);
+        assert_eq!(wrong(&[(3, true, Some(Live)), (9, false, None), (16, false, Some(Live))]), 0);
+        assert_eq!(wrong(&[(3, true, Some(Live)), (9, false, None), (18, false, Some(Live))]), 2);
         assert_eq!(wrong(&[(20, false, Some(Off)), (40, true, None), (3, true, Some(Live))]), 0);
         assert_eq!(wrong(&[(3, true, Some(Live)), (26, false, Some(Interrupted))]), 0);
         assert_eq!(wrong(&[(3, true, Some(Live)), (28, false, Some(Interrupted))]), 2);
@@ -202,6 +229,23 @@ mod tests {
             wrong.looks[second].said = Some((Claim::Live, count));
             assert_eq!(wrong.wrong_counts(seconds(12)).len(), 1, "{count} at {second}");
         }
+    }
+
+    #[test]
+    fn a_count_from_before_the_api_was_away_holds_for_a_moment() {
+        let mut channel = Channel::default();
+        for second in 0..40 {
+            let at = seconds(second);
+            if second < 5 {
+                channel.touches.push(Touch { at, viewer: "one".to_owned() });
+            }
+            let said = !(10..25).contains(&second);
+            let counted = i64::from(second < 28);
+            channel.looks.push(Look { at, sends: true, said: said.then_some((Claim::Live, counted)) });
+        }
+        assert_eq!(channel.wrong_counts(seconds(12)), Vec::<String>::new());
+        channel.looks[28].said = Some((Claim::Live, 1));
+        assert_eq!(channel.wrong_counts(seconds(12)).len(), 1);
     }
 
     #[test]

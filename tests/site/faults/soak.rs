@@ -1,7 +1,9 @@
 //! The long form, `make soak`: one fault after the other and two at a time, as a seed has it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tally::ambient::Chance;
 use tokio::time::sleep;
 
@@ -47,7 +49,11 @@ async fn whatever_happens_for_however_long() {
         |seed| seed.parse().expect("TALLY_SEED is a number"),
     );
     eprintln!("soak for {long:?}; the same again with TALLY_SEED={seed}");
-    tokio::join!(processes(seed, long), lines(seed.wrapping_add(1), long));
+    // Each is judged, whatever is found of the other.
+    let processes = AssertUnwindSafe(processes(seed, long)).catch_unwind();
+    let lines = AssertUnwindSafe(lines(seed.wrapping_add(1), long)).catch_unwind();
+    let (processes, lines) = tokio::join!(processes, lines);
+    assert!(processes.is_ok() && lines.is_ok(), "what was found is above");
 }
 
 async fn processes(seed: u64, long: Duration) {
