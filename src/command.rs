@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{DatabaseUrl, Settings};
 use crate::graphql;
-use crate::lifecycle::{Failure, Lifecycle};
+use crate::lifecycle::{Failure, Lifecycle, Stops};
 use crate::store::Store;
 use crate::telemetry;
 
@@ -110,8 +110,11 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 async fn keep_serving(settings: Settings) -> Result<(), Failure> {
-    let lifecycle = Lifecycle::default();
-    serve::start(&settings, lifecycle.tasks()).await?;
+    let (lifecycle, mut stops) = (Lifecycle::default(), Stops::listen()?);
+    tokio::select! {
+        started = serve::start(&settings, lifecycle.tasks()) => started?,
+        () = stops.next() => return Ok(()),
+    }
     tracing::info!(listen = %settings.listen, internal = %settings.internal, "serving");
-    lifecycle.run().await
+    lifecycle.run(stops).await
 }

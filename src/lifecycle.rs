@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,31 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     crashes: mpsc::UnboundedSender<Crash>,
+}
+
+/// Hears SIGINT and SIGTERM from when it is made: what comes while nobody waits is not lost.
+pub struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn listen() -> Result<Self, Failure> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// The owner: made once, awaited once.
@@ -122,16 +147,13 @@ impl Lifecycle {
         &self.tasks
     }
 
-    /// Waits for SIGINT, SIGTERM or a crash, then stops: softly for up to [`GRACE`], or until a second signal.
+    /// Waits for a signal or a crash, then stops: softly for up to [`GRACE`], or until a second signal.
     ///
     /// # Errors
     /// The crash that made it stop, if one did.
-    pub async fn run(mut self) -> Result<(), Failure> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    pub async fn run(mut self, mut stops: Stops) -> Result<(), Failure> {
         let outcome = tokio::select! {
-            _ = interrupt.recv() => Ok(()),
-            _ = terminate.recv() => Ok(()),
+            () = stops.next() => Ok(()),
             Some(crash) = self.crashes.recv() => Err(crash),
         };
         match &outcome {
@@ -140,8 +162,7 @@ impl Lifecycle {
         }
         tokio::select! {
             drained = self.finish() => if !drained { tracing::warn!("some work did not finish in time") },
-            _ = interrupt.recv() => tracing::warn!("second signal: stopping at once"),
-            _ = terminate.recv() => tracing::warn!("second signal: stopping at once"),
+            () = stops.next() => tracing::warn!("second signal: stopping at once"),
         }
         outcome.map_err(Failure::from)
     }
@@ -156,13 +177,35 @@ impl Lifecycle {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::sync::Mutex;
+
     use super::*;
+
+    /// A signal is heard by everybody in the process.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_nobody_waits_stops_the_process_all_the_same() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        let (stops, mut heard) = (Stops::listen().unwrap(), Stops::listen().unwrap());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        heard.next().await;
+        let lifecycle = Lifecycle::default();
+        let stop = lifecycle.tasks().stopping().clone();
+        lifecycle.tasks().keep("work", async move {
+            stop.cancelled().await;
+            Ok(())
+        });
+        assert!(lifecycle.run(stops).await.is_ok());
+    }
 
     #[tokio::test]
     async fn a_task_that_ends_early_ends_the_process_with_its_name() {
+        let _turn = ONE_AT_A_TIME.lock().await;
         let lifecycle = Lifecycle::default();
         lifecycle.tasks().keep("tail", async { Err("the log is gone".into()) });
-        let crash = lifecycle.run().await.expect_err("a crash");
+        let crash = lifecycle.run(Stops::listen().unwrap()).await.expect_err("a crash");
         assert_eq!(crash.to_string(), "the task `tail` ended unexpectedly: the log is gone");
     }
 

@@ -8,12 +8,11 @@ use std::str::FromStr;
 use clap::Args;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Place, up, welcome};
 use crate::ambient::Chance;
 use crate::auth::{Keyring, Secrets, StreamKey};
-use crate::lifecycle::Failure;
+use crate::lifecycle::{Failure, Stops};
 use crate::media;
 
 /// How to broadcast to the demo channel.
@@ -44,8 +43,7 @@ impl Demo {
         let door = TcpListener::bind("127.0.0.1:0").await?;
         let target = format!("rtmp://{}/live/{}", door.local_addr()?, stand_in);
         let mut ffmpeg = self.ffmpeg(&target).spawn().map_err(|error| format!("ffmpeg: {error}"))?;
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut stops = Stops::listen()?;
         eprintln!("Broadcasting a test picture to {}/view/{}/ - Ctrl-C stops it.", running.site, channel.loc);
         tokio::select! {
             ended = ffmpeg.wait() => match ended? {
@@ -57,8 +55,7 @@ impl Demo {
                 ffmpeg.wait().await?;
                 Ok(())
             }
-            _ = interrupt.recv() => Ok(()),
-            _ = terminate.recv() => Ok(()),
+            () = stops.next() => Ok(()),
         }
     }
 

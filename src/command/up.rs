@@ -29,7 +29,7 @@ use super::{serve, welcome};
 use crate::ambient::{self, Chance};
 use crate::auth::Secrets;
 use crate::config::Settings;
-use crate::lifecycle::{Failure, Lifecycle, Tasks};
+use crate::lifecycle::{Failure, Lifecycle, Stops, Tasks};
 
 /// How long the API may take to answer at the public door once everything is started.
 const READY: Duration = Duration::from_secs(30);
@@ -71,19 +71,17 @@ impl Servers {
 
 async fn keep_up(settings: Settings, hold: Hold) -> Result<(), Failure> {
     // From here on a Ctrl-C must find us able to stop what we have started.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut stops = Stops::listen()?;
     let mut lifecycle = Lifecycle::default();
     let tasks = lifecycle.tasks().clone();
     stop_with_the_terminal(&tasks)?;
     let mut servers = Servers::default();
     let started = tokio::select! {
         started = start(settings, &hold, &tasks, &mut servers) => started.map(|()| true),
-        _ = interrupt.recv() => Ok(false),
-        _ = terminate.recv() => Ok(false),
+        () = stops.next() => Ok(false),
     };
     let outcome = match started {
-        Ok(true) => lifecycle.run().await,
+        Ok(true) => lifecycle.run(stops).await,
         cut_short => {
             lifecycle.finish().await;
             cut_short.map(drop)
