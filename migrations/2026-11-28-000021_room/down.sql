@@ -1,0 +1,1 @@
+ALTER TABLE channels SET (fillfactor = 80);
