@@ -372,8 +372,7 @@ export const en = {
     chartSummary: 'Chart of the bit rate since {from}: {now} kbit/s now, {most} at most.',
   },
   warning: {
-    SILENT:
-      'Nothing has arrived for some seconds. Look at the connection of the broadcasting machine.',
+    SILENT: 'Nothing has arrived since {time}. Look at the connection of the broadcasting machine.',
     RARE_KEYFRAMES:
       'Keyframes are far apart, so viewers are far behind. In OBS, Output, set the keyframe interval to 1 or 2 seconds.',
     MISSING_FRAMES:

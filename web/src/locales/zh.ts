@@ -358,7 +358,7 @@ export const zh: Messages = {
     chartSummary: '自 {from} 起的码率图：现在 {now} kbit/s，最高 {most}。',
   },
   warning: {
-    SILENT: '已有数秒没有收到任何数据。请检查推流电脑的网络连接。',
+    SILENT: '自 {time} 起没有收到任何数据。请检查推流电脑的网络连接。',
     RARE_KEYFRAMES: '关键帧间隔过大，观众延迟很高。请在 OBS“输出”中把关键帧间隔设为 1 或 2 秒。',
     MISSING_FRAMES: '画面有丢帧。请关闭其他程序，或选择更快的预设、更低的分辨率或码率。',
     NO_SOUND: '没有声音。请检查 OBS 的混音器。',
