@@ -311,6 +311,19 @@ describe('clips', () => {
     expect(listed.text()).toContain('by Tom')
   })
 
+  it('of others are there for whoever comes back after a while', async () => {
+    const { page, answers } = await watch({ WatchChannel: channel(null) })
+    expect(page.find('[data-test=clip]').exists()).toBe(false)
+    answers['Clips'] = clips(clip)
+    const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true)
+    document.dispatchEvent(new Event('visibilitychange'))
+    await vi.advanceTimersByTimeAsync(60_000)
+    hidden.mockRestore()
+    document.dispatchEvent(new Event('visibilitychange'))
+    await flushPromises()
+    expect(page.find('[data-test=clip]').text()).toContain('What a goal')
+  })
+
   it('play in the place of what is on the air, and whoever made one may delete it', async () => {
     const { page, router, asked } = await watch(
       {
