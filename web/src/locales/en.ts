@@ -369,6 +369,7 @@ export const en = {
     every: 'every {seconds} s',
     videoLabel: 'Video',
     audioLabel: 'Sound',
+    chartNote: 'Bit rate of the last 10 minutes, in kbit/s.',
     chartSummary: 'Chart of the bit rate since {from}: {now} kbit/s now, {most} at most.',
   },
   warning: {

@@ -355,6 +355,7 @@ export const zh: Messages = {
     every: '每 {seconds} 秒',
     videoLabel: '视频',
     audioLabel: '声音',
+    chartNote: '最近 10 分钟的码率，单位 kbit/s。',
     chartSummary: '自 {from} 起的码率图：现在 {now} kbit/s，最高 {most}。',
   },
   warning: {

@@ -342,7 +342,7 @@ describe('the desk of a channel', () => {
     const { page, event } = await open({ StreamAudience: { node: { id: 's', audience } } })
     event({ __typename: 'StreamStarted', stream: aStream(LOC) })
     await flushPromises()
-    expect(page.find('[data-test=on-air] figcaption').text()).toContain('3 now, 40 at most')
+    expect(page.find('[data-test=on-air]').text()).toContain('3 now, 40 at most')
   })
 
   it('is closed to whoever does not own the channel', async () => {
