@@ -3,6 +3,7 @@ import { createRouter, createWebHistory } from 'vue-router'
 import type { Texts } from './i18n'
 import Home from './pages/Home.vue'
 import NotFound from './pages/NotFound.vue'
+import { reload, stay } from './reload'
 
 // Written without a group: the router would end the pattern at its bracket.
 const UUID = [8, 4, 4, 4, 12].map((digits) => `[0-9a-fA-F]{${digits}}`).join('-')
@@ -86,7 +87,12 @@ export function createSiteRouter(texts: Texts) {
     const { title } = router.currentRoute.value.meta
     if (title) document.title = `${t(String(title))} · Tally`
   }
-  router.afterEach(name)
+  router.afterEach((_to, _from, failure) => {
+    name()
+    if (!failure) stay()
+  })
+  // A page that cannot be had is asked for as a whole.
+  router.onError((_error, to) => void reload(to.fullPath))
   watch(locale, name)
   return router
 }
