@@ -1,6 +1,7 @@
 import { watch } from 'vue'
 import { createRouter, createWebHistory } from 'vue-router'
 import type { Texts } from './i18n'
+import { untilTall } from './lib/scroll'
 import Home from './pages/Home.vue'
 import NotFound from './pages/NotFound.vue'
 import { reload, stay } from './reload'
@@ -76,7 +77,8 @@ export function createSiteRouter(texts: Texts) {
     history: createWebHistory(),
     routes,
     // Another topic is the same page; another recording or clip is what the page is about.
-    scrollBehavior: (to, from, saved) => {
+    scrollBehavior: async (to, from, saved) => {
+      if (saved) await untilTall(saved.top)
       const isKept = (key: string) => to.query[key] === from.query[key]
       const isSame = to.path === from.path && isKept('recording') && isKept('clip')
       return saved ?? (isSame ? {} : { top: 0 })
