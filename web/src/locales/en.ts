@@ -121,6 +121,7 @@ export const en = {
     found: 'Channels that match',
     none: 'There is no channel yet.',
     noneHow: 'Make the first one in the studio.',
+    noTopic: 'No channel has this topic yet.',
     noMatch: 'No channel has these words in its name or description.',
     noMatchHow: 'Try fewer or shorter words, or all topics.',
     clear: 'Clear the search',

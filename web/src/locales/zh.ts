@@ -117,6 +117,7 @@ export const zh: Messages = {
     found: '匹配的频道',
     none: '还没有频道。',
     noneHow: '到工作室创建第一个吧。',
+    noTopic: '还没有此分类的频道。',
     noMatch: '没有频道的名称或简介包含这些词。',
     noMatchHow: '试试更少或更短的词，或者全部分类。',
     clear: '清除搜索',

@@ -202,6 +202,8 @@ it('tells whoever has signed in that a protected channel is not for them', async
   )
   expect(page.find('[data-test=denied]').text()).toContain('has not invited your account')
   expect(page.find('[data-test=denied] a').exists()).toBe(false)
+  // Nor can they make a clip of what they cannot see.
+  expect(page.find('[data-test=make-clip]').exists()).toBe(false)
 })
 
 it('leads its owner to the studio, and nobody else', async () => {
