@@ -48,6 +48,8 @@ export default defineConfig({
       '/channels': backend,
       '/covers': backend,
       '/live': backend,
+      '/recordings': backend,
+      '/clips': backend,
       '/stream-thumb': backend,
     },
   },

@@ -127,14 +127,12 @@ export async function arrival(path, options) {
     watch('largest-contentful-paint', (entry) => (window.__seen.largest = Math.round(entry.startTime)));
   });
   const page = await context.newPage();
-  let script = 0;
-  page.on('response', async (response) => {
-    if (!response.url().endsWith('.js')) return;
-    script += Number((await response.allHeaders())['content-length'] ?? 0);
-  });
+  const scripts = [];
+  page.on('requestfinished', (request) => request.url().endsWith('.js') && scripts.push(request.sizes()));
   await page.goto(site + path);
   await page.waitForTimeout(1_500);
   const seen = await page.evaluate(() => window.__seen);
+  const script = (await Promise.all(scripts)).reduce((sum, { responseBodySize }) => sum + responseBodySize, 0);
   await context.close();
   return { ...seen, shift: Number(seen.shift.toFixed(4)), script };
 }

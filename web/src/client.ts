@@ -1,7 +1,7 @@
 import { Client, fetchExchange, subscriptionExchange } from '@urql/core'
 import { createClient as createSocketClient } from 'graphql-ws'
 import { setConnection } from './connection'
-import { backoff, waitOrOnline } from './lib/backoff'
+import { answered, backoff, waitOrOnline } from './lib/backoff'
 import { resumable } from './lib/resume'
 
 const KEEP_ALIVE_MS = 10_000
@@ -46,6 +46,13 @@ function createSocket(rightsChanged: () => void) {
   return socket
 }
 
+/** What is asked in this way may come through before the socket tries again. */
+async function ask(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request)
+  if (response.status < 500) answered()
+  return response
+}
+
 /**
  * The client, and how to open its socket anew: that belongs to whoever was signed in when it was
  * opened. `rightsChanged` is called when the server says that this is somebody else by now.
@@ -55,6 +62,7 @@ export function createClient(rightsChanged: () => void) {
   const client = new Client({
     url: endpoint.href,
     preferGetMethod: false,
+    fetch: ask,
     requestPolicy: 'network-only',
     exchanges: [
       fetchExchange,

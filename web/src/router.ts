@@ -1,8 +1,10 @@
 import { watch } from 'vue'
 import { createRouter, createWebHistory } from 'vue-router'
 import type { Texts } from './i18n'
+import { untilTall } from './lib/scroll'
 import Home from './pages/Home.vue'
 import NotFound from './pages/NotFound.vue'
+import { reload, stay } from './reload'
 
 // Written without a group: the router would end the pattern at its bracket.
 const UUID = [8, 4, 4, 4, 12].map((digits) => `[0-9a-fA-F]{${digits}}`).join('-')
@@ -75,7 +77,8 @@ export function createSiteRouter(texts: Texts) {
     history: createWebHistory(),
     routes,
     // Another topic is the same page; another recording or clip is what the page is about.
-    scrollBehavior: (to, from, saved) => {
+    scrollBehavior: async (to, from, saved) => {
+      if (saved) await untilTall(saved.top)
       const isKept = (key: string) => to.query[key] === from.query[key]
       const isSame = to.path === from.path && isKept('recording') && isKept('clip')
       return saved ?? (isSame ? {} : { top: 0 })
@@ -86,7 +89,12 @@ export function createSiteRouter(texts: Texts) {
     const { title } = router.currentRoute.value.meta
     if (title) document.title = `${t(String(title))} · Tally`
   }
-  router.afterEach(name)
+  router.afterEach((_to, _from, failure) => {
+    name()
+    if (!failure) stay()
+  })
+  // A page that cannot be had is asked for as a whole.
+  router.onError((_error, to) => void reload(to.fullPath))
   watch(locale, name)
   return router
 }

@@ -73,6 +73,8 @@ export function useLiveStreams(topic: string | null = null) {
 
   return {
     streams: computed(() => list.value.streams),
+    /** How many are known to have ended since the list was read. */
+    ended: computed(() => list.value.ended.size),
     status,
     hasMore: computed(() => nextPage.value !== null),
     loadingMore,

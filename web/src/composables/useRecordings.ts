@@ -8,6 +8,7 @@ import {
 } from '../graphql/graphql'
 import { again } from '../lib/again'
 import { listen } from '../lib/listen'
+import { useFreshness } from './useFreshness'
 import { usePages } from './usePages'
 
 const PAGE_SIZE = 12
@@ -55,5 +56,7 @@ export function useRecordings(loc: string) {
     ),
   )
   onScopeDispose(stop)
+  // Nor is told what was deleted, or taken back.
+  useFreshness(refresh)
   return { recordings: items, isProtected, next, loading, more, refresh }
 }

@@ -10,15 +10,24 @@ export function backoff(attempt: number, random: () => number = Math.random): nu
   return full / 2 + (full / 2) * random()
 }
 
-/** Waits, but no longer than until the network comes back. */
+const waiting = new Set<() => void>()
+
+/** Waits, but no longer than until the network comes back, or the server has answered something else. */
 export function waitOrOnline(ms: number): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer)
       window.removeEventListener('online', done)
+      waiting.delete(done)
       resolve()
     }
     const timer = setTimeout(done, ms)
     window.addEventListener('online', done)
+    waiting.add(done)
   })
+}
+
+/** The server has answered: nobody need wait for it any longer. */
+export function answered() {
+  for (const done of waiting) done()
 }

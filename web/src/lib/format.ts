@@ -44,6 +44,11 @@ export function moment(at: string | number, locale: string): string {
   return new Intl.DateTimeFormat(regional(locale), options).format(new Date(at))
 }
 
+/** A moment of today, to the second. */
+export function time(at: string, locale: string): string {
+  return new Intl.DateTimeFormat(regional(locale), { timeStyle: 'medium' }).format(new Date(at))
+}
+
 /** What something takes on a disk. */
 export function bytes(size: number, locale: string): string {
   const units = ['kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const

@@ -121,6 +121,7 @@ export const en = {
     found: 'Channels that match',
     none: 'There is no channel yet.',
     noneHow: 'Make the first one in the studio.',
+    noTopic: 'No channel has this topic yet.',
     noMatch: 'No channel has these words in its name or description.',
     noMatchHow: 'Try fewer or shorter words, or all topics.',
     clear: 'Clear the search',
@@ -369,11 +370,11 @@ export const en = {
     every: 'every {seconds} s',
     videoLabel: 'Video',
     audioLabel: 'Sound',
+    chartNote: 'Bit rate of the last 10 minutes, in kbit/s.',
     chartSummary: 'Chart of the bit rate since {from}: {now} kbit/s now, {most} at most.',
   },
   warning: {
-    SILENT:
-      'Nothing has arrived for some seconds. Look at the connection of the broadcasting machine.',
+    SILENT: 'Nothing has arrived since {time}. Look at the connection of the broadcasting machine.',
     RARE_KEYFRAMES:
       'Keyframes are far apart, so viewers are far behind. In OBS, Output, set the keyframe interval to 1 or 2 seconds.',
     MISSING_FRAMES:

@@ -120,16 +120,32 @@ it('lets go of its subscriptions when it is left', async () => {
   expect(active.size).toBe(0)
 })
 
-it('shows below the channels what everybody can watch again, and more of it when asked', async () => {
-  const recording = (id: string) => ({
-    id,
-    name: `Recording ${id}`,
-    durationSeconds: 3723,
-    views: 2,
-    startedAt: '2026-01-01T20:00:00Z',
-    posterUrl: null,
-    channel: aStream('a').channel,
+const recording = (id: string) => ({
+  id,
+  name: `Recording ${id}`,
+  durationSeconds: 3723,
+  views: 2,
+  startedAt: '2026-01-01T20:00:00Z',
+  posterUrl: null,
+  channel: aStream('a').channel,
+})
+
+it('shows what was recorded of a stream some time after that has ended', async () => {
+  const none = { recordings: { nodes: [], pageInfo: last } }
+  const { page, event, answers } = await show({
+    LiveStreams: list(aStream('a')),
+    RecentRecordings: none,
   })
+  expect(page.find('[data-test=recent]').exists()).toBe(false)
+  answers['RecentRecordings'] = { recordings: { nodes: [recording('new')], pageInfo: last } }
+  const stopped = { ...aStream('a'), state: 'ENDED' }
+  event({ __typename: 'StreamStopped', stream: stopped, reason: 'PUBLISHER_GONE' })
+  await vi.advanceTimersByTimeAsync(15_000)
+  await flushPromises()
+  expect(page.find('[data-test=recent-recording]').text()).toContain('Recording new')
+})
+
+it('shows below the channels what everybody can watch again, and more of it when asked', async () => {
   const { page, asked, router } = await show({
     RecentRecordings: ({ after }) => ({
       recordings: {

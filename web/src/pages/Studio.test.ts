@@ -231,12 +231,14 @@ describe('the desk of a channel', () => {
     expect(arrival.find('figcaption').text()).toContain('576 kbit/s now, 576 at most')
     health([
       { kind: 'RARE_KEYFRAMES', message: 'in the words of the server' },
+      { kind: 'SILENT', message: 'in the words of the server' },
       { kind: 'NEW_KIND', message: 'Something that this page does not know.' },
     ])
     await flushPromises()
     const warnings = page.findAll('[data-test=warning]').map((warning) => warning.text())
     expect(warnings[0]).toContain('In OBS, Output, set the keyframe interval')
-    expect(warnings[1]).toBe('Something that this page does not know.')
+    expect(warnings[1]).toMatch(/^Nothing has arrived since [^{}]*:02\b/)
+    expect(warnings[2]).toBe('Something that this page does not know.')
   })
 
   it('plays the preview only when asked to: it counts as a viewer', async () => {
@@ -340,7 +342,7 @@ describe('the desk of a channel', () => {
     const { page, event } = await open({ StreamAudience: { node: { id: 's', audience } } })
     event({ __typename: 'StreamStarted', stream: aStream(LOC) })
     await flushPromises()
-    expect(page.find('[data-test=on-air] figcaption').text()).toContain('3 now, 40 at most')
+    expect(page.find('[data-test=on-air]').text()).toContain('3 now, 40 at most')
   })
 
   it('is closed to whoever does not own the channel', async () => {

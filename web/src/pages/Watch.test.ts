@@ -202,6 +202,8 @@ it('tells whoever has signed in that a protected channel is not for them', async
   )
   expect(page.find('[data-test=denied]').text()).toContain('has not invited your account')
   expect(page.find('[data-test=denied] a').exists()).toBe(false)
+  // Nor can they make a clip of what they cannot see.
+  expect(page.find('[data-test=make-clip]').exists()).toBe(false)
 })
 
 it('leads its owner to the studio, and nobody else', async () => {
@@ -309,6 +311,19 @@ describe('clips', () => {
     expect(listed.find('a').attributes('href')).toBe(to)
     expect(listed.text()).toContain('0:31')
     expect(listed.text()).toContain('by Tom')
+  })
+
+  it('of others are there for whoever comes back after a while', async () => {
+    const { page, answers } = await watch({ WatchChannel: channel(null) })
+    expect(page.find('[data-test=clip]').exists()).toBe(false)
+    answers['Clips'] = clips(clip)
+    const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true)
+    document.dispatchEvent(new Event('visibilitychange'))
+    await vi.advanceTimersByTimeAsync(60_000)
+    hidden.mockRestore()
+    document.dispatchEvent(new Event('visibilitychange'))
+    await flushPromises()
+    expect(page.find('[data-test=clip]').text()).toContain('What a goal')
   })
 
   it('play in the place of what is on the air, and whoever made one may delete it', async () => {
