@@ -34,8 +34,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Whoever plays waits, and whoever moves tries again anyway.
 const RETRIES: usize = 2;
 
-/// A bucket; cloned freely.
-#[derive(Clone, Debug)]
+/// A bucket; cloned freely. Not shown: the store knows the keys.
+#[derive(Clone)]
 pub struct Bucket {
     objects: Arc<dyn ObjectStore>,
     prefix: Key,
