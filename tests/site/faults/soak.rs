@@ -164,7 +164,9 @@ fn go_together(first: Fault, second: Fault) -> bool {
     let others = |fault| matches!(fault, Fault::TransactionOpen | Fault::TableLocked);
     let alike = |one: &dyn Fn(Fault) -> bool| one(first) && one(second);
     let same = first == second || alike(&api) || alike(&line) || alike(&others);
-    !same && !away(second)
+    // With the key of a publisher who is gone somebody else is let in, and rightly.
+    let invited = |rival, other| matches!(rival, Fault::Rival(of) if of_publisher(of).contains(&other));
+    !same && !invited(first, second) && !invited(second, first) && !away(second)
 }
 
 /// Memory, open files and tasks of the API, once nothing is going on.
