@@ -64,7 +64,13 @@ impl Bucket {
     /// # Errors
     /// When a file cannot be read or the store does not take it.
     pub async fn put(&self, id: StreamId, directory: &Path) -> io::Result<()> {
-        for name in files::names(directory).await? {
+        let names = files::names(directory).await?;
+        // A directory that is not there lists nothing: it may have been moved just now, and what was not sent must not pass
+        // for sent.
+        if !names.iter().any(|name| name == PLAYLIST) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the recording is not in its place"));
+        }
+        for name in names {
             // What is left of the work, if it was broken off at its very end, is nobody's to play.
             let Some(kind) = content_type(&name) else { continue };
             let mut file = File::open(directory.join(&name)).await?;
@@ -134,6 +140,8 @@ mod tests {
         std::fs::write(dir.path().join("video.ts"), &long).unwrap();
         std::fs::write(dir.path().join("index.m3u8"), "#EXTM3U\n").unwrap();
         let (this, other) = (StreamId(Uuid::from_u128(1)), StreamId(Uuid::from_u128(2)));
+        let nowhere = bucket.put(this, &dir.path().join("nowhere")).await;
+        assert_eq!(nowhere.map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
         for id in [this, this, other] {
             bucket.put(id, dir.path()).await.unwrap();
         }

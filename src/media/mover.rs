@@ -90,19 +90,20 @@ impl Mover {
             let here = kept(&self.files.recordings_of(loc)).await?;
             let ids: Vec<StreamId> = here.iter().map(|(id, _)| StreamId(*id)).collect();
             for id in self.store.recordings_to_move(&ids).await? {
-                self.move_one(loc, id).await?;
+                let is_open = here.contains(&(id.0, true));
+                self.move_one(loc, id, is_open).await?;
             }
         }
         Ok(())
     }
 
-    async fn move_one(&self, loc: Loc, id: StreamId) -> Result<(), Unmoved> {
-        // It may be put into its other place while it is sent; what is left then is sent in the next round.
-        let open = self.store.open_recordings(&[id]).await?.contains(&id);
+    /// Moves one from the place in which it was found. Should it be put into its other place meanwhile, it is sent in the
+    /// next round.
+    async fn move_one(&self, loc: Loc, id: StreamId, is_open: bool) -> Result<(), Unmoved> {
         if !self.store.place_recording(id, RecordingPlace::Moving).await? {
             return Ok(());
         }
-        self.bucket.put(id, &self.files.recording(loc, id, open)).await?;
+        self.bucket.put(id, &self.files.recording(loc, id, is_open)).await?;
         if !self.store.place_recording(id, RecordingPlace::Bucket).await? {
             // Deleted meanwhile, and perhaps removed before all of it had arrived.
             return Ok(self.bucket.remove(id).await?);
