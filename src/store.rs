@@ -46,7 +46,7 @@ use crate::config::DatabaseUrl;
 
 pub use accounts::{Created, NewUser, User};
 pub use attempts::{Attempt, Once};
-pub use audiences::StreamAudience;
+pub use audiences::{SiteMinute, StreamAudience};
 pub use audit::Deed;
 pub use audit_lists::{AuditFilter, AuditRecord};
 pub use beginnings::{Began, NewStream, OnTheAir};
@@ -68,8 +68,8 @@ pub use topics::{NewTopic, Topic};
 pub use transitions::{EndedStream, Renewed, Report};
 pub use user_lists::UserFilter;
 pub use value::{
-    AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingPlace, RecordingState, Role, StopReason,
-    StreamId, StreamState, TargetId, TopicId, UserId,
+    AuditKind, ChannelId, ClipId, EventKind, Loc, Mutation, RecordingFailure, RecordingPlace, RecordingState,
+    Role, StopReason, StreamId, StreamState, TargetId, TopicId, UserId,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();

@@ -1,12 +1,12 @@
-//! How many watched a broadcast over its time, for a chart.
+//! How many watched a broadcast over its time, and the whole site over the last hour, for a chart.
 
 use async_graphql::{Context, SimpleObject};
 use chrono::{DurationRound, TimeDelta};
 
-use super::context::Ask;
+use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
-use super::scalar::DateTime;
-use crate::store::{self, StreamAudience, StreamId};
+use super::scalar::{DateTime, int};
+use crate::store::{self, SiteMinute, StreamAudience, StreamId};
 
 /// How many points there are when nobody says.
 const USUAL: i32 = 60;
@@ -17,13 +17,23 @@ const MOST: i32 = 360;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AudienceOf(pub(super) StreamId);
 
-/// How many watched a broadcast in a stretch of its time, which ends where the next point begins.
+/// How many watched a broadcast, or all of them, in a stretch of time, which ends where the next point begins.
 #[derive(SimpleObject)]
 pub(super) struct AudiencePoint {
     /// When the stretch begins: with a minute, or with the broadcast.
     at: DateTime,
-    /// The most viewer sessions at one time in it.
+    /// The most viewer sessions at one time in it; of several broadcasts, the most of each summed up.
     viewers: i32,
+}
+
+/// Of all broadcasts, each full minute of the last hour.
+pub(super) async fn of_site(parts: &Parts) -> Result<Vec<AudiencePoint>> {
+    let now = parts.clock.now();
+    let until = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
+    let minutes = parts.store.site_audience(until - TimeDelta::hours(1), until).await?;
+    let point =
+        |minute: SiteMinute| AudiencePoint { at: DateTime(minute.minute), viewers: int(minute.viewers) };
+    Ok(minutes.into_iter().map(point).collect())
 }
 
 /// What so many points cost, for the limit on complexity.

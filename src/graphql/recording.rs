@@ -24,8 +24,18 @@ pub(super) enum RecordingState {
     Processing,
     /// It can be played.
     Ready,
-    /// Nothing can be played of it; `failure` says why.
+    /// Nothing can be played of it; `failureReason` says why.
     Failed,
+}
+
+/// Why nothing can be played of a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "store::RecordingFailure")]
+pub(super) enum RecordingFailureReason {
+    /// The broadcast ended before anything that could be recorded was sent.
+    Empty,
+    /// What was sent could not be made into a video.
+    Unusable,
 }
 
 /// A recording, and what was recorded.
@@ -62,9 +72,14 @@ impl Recording {
         self.0.row.state.into()
     }
 
-    /// Why nothing can be played of it, in words for its owner; null unless it has failed.
+    /// Why nothing can be played of it, in English words for its owner; null unless it has failed.
     async fn failure(&self) -> Option<&str> {
-        self.0.row.failure.as_deref()
+        self.0.row.failure.map(store::RecordingFailure::word)
+    }
+
+    /// Why nothing can be played of it, for whoever has words of their own; null unless it has failed.
+    async fn failure_reason(&self) -> Option<RecordingFailureReason> {
+        self.0.row.failure.map(Into::into)
     }
 
     /// Whether whoever may watch the channel may play it.

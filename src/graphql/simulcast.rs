@@ -29,14 +29,36 @@ pub(super) enum SimulcastState {
     Connecting,
     /// The other server takes the broadcast.
     Live,
-    /// It did not work; `failure` says why. It is tried again, after a second at first and after a minute at last.
+    /// It did not work; `failureReason` says why. It is tried again, after a second at first and after a minute at last.
     Failed,
+}
+
+/// Why a broadcast is not passed on to a simulcast target.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Reason")]
+pub(super) enum SimulcastFailureReason {
+    /// No server of that name can be found: the address is wrong.
+    NoSuchServer,
+    /// The address leads to this site or into a private network, and the operator does not allow that.
+    NotAllowed,
+    /// Nobody answers at that address.
+    Unreachable,
+    /// The server has no valid certificate for its name.
+    NotTrusted,
+    /// The server answers and does not take the broadcast: the key is wrong, or in use.
+    Refused,
+    /// The server took the broadcast, and then the connection broke.
+    Broken,
+    /// The key cannot be read any more, since the site's own key was lost: it is to be given again.
+    KeyLost,
+    /// This site is not able to; its operator finds more in the log.
+    Unable,
 }
 
 /// Why a broadcast is not passed on, and what to do about it.
 fn words(reason: Reason) -> &'static str {
     match reason {
-        Reason::Unknown => "No server of that name can be found: look at the address",
+        Reason::NoSuchServer => "No server of that name can be found: look at the address",
         Reason::NotAllowed => "The address leads to this site or into a private network, which it must not",
         Reason::Unreachable => {
             "Nobody answers at that address: look at it, or wait until the service is back"
@@ -89,12 +111,14 @@ impl SimulcastTarget {
         }
     }
 
-    /// Why it does not work and what to do about it, in a sentence for people; null unless it has failed.
+    /// Why it does not work and what to do about it, in an English sentence for people; null unless it has failed.
     async fn failure(&self, ctx: &Context<'_>) -> Option<&'static str> {
-        match ctx.parts().simulcast.standing(self.0.id) {
-            Some(Standing::Failed(_, reason)) => Some(words(reason)),
-            _ => None,
-        }
+        self.reason(ctx).map(words)
+    }
+
+    /// Why it does not work, for whoever has words of their own; null unless it has failed.
+    async fn failure_reason(&self, ctx: &Context<'_>) -> Option<SimulcastFailureReason> {
+        self.reason(ctx).map(Into::into)
     }
 
     /// Since when it stands like that; null while it is idle.
@@ -102,6 +126,15 @@ impl SimulcastTarget {
         ctx.parts().simulcast.standing(self.0.id).map(|standing| match standing {
             Standing::Connecting(at) | Standing::Live(at) | Standing::Failed(at, _) => DateTime(at),
         })
+    }
+}
+
+impl SimulcastTarget {
+    fn reason(&self, ctx: &Context<'_>) -> Option<Reason> {
+        match ctx.parts().simulcast.standing(self.0.id) {
+            Some(Standing::Failed(_, reason)) => Some(reason),
+            _ => None,
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use async_graphql::{Context, Enum, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, Object, SimpleObject};
 use tokio::time::timeout;
 
+use super::audience::{self, AudiencePoint};
 use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
-use super::scalar::{ByteCount, DateTime};
+use super::scalar::{ByteCount, DateTime, int};
 use crate::auth::Action;
 use crate::media::Room;
 
@@ -68,6 +69,7 @@ impl From<Room> for MediaDisk {
 
 /// How the parts of the site are.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct SiteStatus {
     /// As of when.
     at: DateTime,
@@ -81,11 +83,26 @@ pub(super) struct SiteStatus {
     nginx: NginxStatus,
     /// The disk of the media; null when it cannot be looked at.
     media_disk: Option<MediaDisk>,
+    /// How many broadcasts are on the air.
+    live_streams: i32,
+    /// How many viewer sessions watch them, all together.
+    current_viewers: i32,
+}
+
+#[ComplexObject]
+impl SiteStatus {
+    /// How many watched all broadcasts together over the last hour, for a chart: a point for each full minute, the oldest
+    /// first, with the most of each broadcast in it summed up. A minute in which nobody counted is left out.
+    #[graphql(complexity = "100 + 60 * child_complexity")]
+    async fn audience(&self, ctx: &Context<'_>) -> Result<Vec<AudiencePoint>> {
+        audience::of_site(ctx.parts()).await
+    }
 }
 
 impl SiteStatus {
     async fn of(parts: &Parts) -> Self {
         let (database, nginx, disk) = tokio::join!(database(parts), nginx(parts), disk(parts));
+        let (streams, current_viewers) = parts.presence.size();
         Self {
             at: DateTime(parts.clock.now()),
             version: env!("CARGO_PKG_VERSION"),
@@ -93,6 +110,8 @@ impl SiteStatus {
             database,
             nginx,
             media_disk: disk,
+            live_streams: int(streams.into()),
+            current_viewers,
         }
     }
 }

@@ -22,7 +22,7 @@ use super::recorder::LIST;
 use super::shelf::Shelf;
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
-use crate::store::{Measures, Recording, RecordingState, Store, StoreError, StreamId};
+use crate::store::{Measures, Recording, RecordingFailure, RecordingState, Store, StoreError, StreamId};
 
 const ROUND: Duration = Duration::from_secs(1);
 /// A day of video is remuxed in minutes.
@@ -56,8 +56,8 @@ enum Unmade {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It never will.
-    #[error("{0}")]
-    Never(&'static str),
+    #[error("{}", .0.word())]
+    Never(RecordingFailure),
 }
 
 impl Joiner {
@@ -111,14 +111,14 @@ impl Joiner {
                 Err(Unmade::Disk(error)) => {
                     tracing::error!(stream = %id, %error, "a recording cannot be processed");
                     self.failed.remove(&id);
-                    self.fail(recording, "what was recorded could not be made into a video").await?;
+                    self.fail(recording, RecordingFailure::Unusable).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn fail(&self, recording: &Recording, why: &str) -> Result<(), StoreError> {
+    async fn fail(&self, recording: &Recording, why: RecordingFailure) -> Result<(), StoreError> {
         self.store.fail_recording(recording.stream.id, why).await?;
         self.shelf.tell(recording.stream.loc, recording.stream.id);
         Ok(())
@@ -135,7 +135,7 @@ impl Joiner {
         let joined =
             tokio::task::spawn_blocking(move || join(&from, &into)).await.map_err(io::Error::other)??;
         if joined == 0 {
-            return Err(Unmade::Never("nothing that could be recorded was sent"));
+            return Err(Unmade::Never(RecordingFailure::Empty));
         }
         let Some(measures) = remux(directory, PATIENCE, stop).await? else { return Ok(()) };
         self.store.finish_recording(recording.row.stream_id, &measures).await?;

@@ -60,7 +60,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Nobody knows a server of that name.
-    Unknown,
+    NoSuchServer,
     /// It leads to this machine or into a private network.
     NotAllowed,
     /// Nobody answers there.
@@ -207,7 +207,7 @@ impl Simulcast {
 
     /// Passes a broadcast on until something fails.
     async fn attempt(&self, course: &Course) -> Result<(), Reason> {
-        let address: Address = course.target.url.parse().map_err(|NoAddress| Reason::Unknown)?;
+        let address: Address = course.target.url.parse().map_err(|NoAddress| Reason::NoSuchServer)?;
         let key = self.0.keyring.open_target(&course.target.key_sealed, course.target.id);
         let key = key.map_err(|_| Reason::KeyLost)?;
         let directory = self.0.files.hls_of(course.loc, course.protected);

@@ -12,8 +12,8 @@ use super::joined::Joined;
 use super::page::{Columns, Count, Verbatim};
 use super::schema::{channels, recordings, streams};
 use super::{
-    ChannelId, Loc, Page, Place, RecordingPlace, RecordingState, Result, Slice, Store, Stream, StreamId,
-    StreamState,
+    ChannelId, Loc, Page, Place, RecordingFailure, RecordingPlace, RecordingState, Result, Slice, Store,
+    Stream, StreamId, StreamState,
 };
 
 /// A recorded stream.
@@ -37,8 +37,8 @@ pub struct RecordingRow {
     pub name: Option<String>,
     /// How far it is.
     pub state: RecordingState,
-    /// Why it failed, in words.
-    pub failure: Option<String>,
+    /// Why it failed.
+    pub failure: Option<RecordingFailure>,
     /// Whether whoever may watch the channel may play it.
     pub published: bool,
     /// How long it is.
@@ -217,7 +217,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn fail_recording(&self, id: StreamId, why: &str) -> Result<()> {
+    pub async fn fail_recording(&self, id: StreamId, why: RecordingFailure) -> Result<()> {
         let failed = (recordings::state.eq(RecordingState::Failed), recordings::failure.eq(why));
         diesel::update(recordings::table.find(id)).set(failed).execute(&mut self.connection().await?).await?;
         Ok(())

@@ -186,6 +186,15 @@ words! {
     }
 }
 words! {
+    /// Why nothing could be made of a recording. The words are what the column has always held.
+    RecordingFailure {
+        /// Its broadcast had not one whole segment.
+        Empty = "nothing that could be recorded was sent",
+        /// Its segments make no video.
+        Unusable = "what was recorded could not be made into a video",
+    }
+}
+words! {
     /// Where the files of a recording lie.
     RecordingPlace {
         /// On the disk where they were made.

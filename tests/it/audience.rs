@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tally::realtime::{Presence, Session};
-use tally::store::{Loc, StreamId};
+use tally::store::{Loc, Role, StreamId};
 
-use crate::nginx::{Stage, eventually};
+use crate::nginx::{Publisher, Stage, eventually};
 use crate::site::unlike_any;
 use crate::sql::Sql;
 
@@ -106,6 +106,57 @@ async fn each_minute_keeps_its_most_over_a_restart_and_beyond_the_end() {
         Vec::<String>::new(),
         "gone with its channel"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_sites_audience_is_that_of_all_streams_minute_by_minute() {
+    let stage = Stage::set().await;
+    let (site, store) = (&stage.site, &stage.site.store);
+    let admin = site.actor("root", Role::Admin).await;
+    let seen = async || {
+        let status = admin.data("{ siteStatus { audience { at viewers } } }", json!({})).await;
+        let points = status["siteStatus"]["audience"].as_array().unwrap().clone();
+        let minute = |point: &Value| point["at"].as_str().unwrap()[11..16].to_owned();
+        points.iter().map(|it| (minute(it), it["viewers"].as_i64().unwrap())).collect::<Vec<_>>()
+    };
+    let quiet = seen().await;
+    assert_eq!(quiet.len(), 60, "an hour of which it is known that nobody watched");
+    assert_eq!((quiet[0].0.as_str(), quiet[59].0.as_str()), ("11:00", "11:59"));
+    assert!(quiet.iter().all(|(_, viewers)| *viewers == 0), "{quiet:?}");
+
+    site.clock.advance(Duration::from_secs(90));
+    let first = on_the_air(&stage, 1).await;
+    let two = stage.owner.channel("Two", json!({})).await;
+    let (status, _) =
+        Publisher { key: two["key"].as_str().unwrap().to_owned(), connection: 2 }.publish(site).await;
+    assert_eq!(status, 302);
+    let other = stage
+        .owner
+        .data("query ($loc: UUID!) { channel(loc: $loc) { stream { uuid } } }", json!({"loc": two["loc"]}))
+        .await;
+    let other = StreamId(other["channel"]["stream"]["uuid"].as_str().unwrap().parse().unwrap());
+    let start = site.clock.now();
+    let keep = async |minute: i64, most: &[(StreamId, i32)]| {
+        store.keep_audiences(start + TimeDelta::minutes(minute), most).await.unwrap();
+    };
+    keep(0, &[(first, 3), (other, 4)]).await;
+    keep(1, &[(first, 5)]).await;
+    // Nobody counted in the third minute.
+    keep(3, &[(first, 1), (other, 1)]).await;
+    site.clock.advance(Duration::from_secs(4 * 60));
+    let told = seen().await;
+    let told: Vec<_> =
+        told.iter().skip(told.len() - 4).map(|(at, viewers)| (at.as_str(), *viewers)).collect();
+    assert_eq!(told, [("12:00", 0), ("12:01", 7), ("12:02", 5), ("12:04", 2)]);
+
+    // What has ended counts for as long as it was on the air.
+    let channel = store.streams(&[other]).await.unwrap().remove(0).channel_id;
+    assert!(store.delete_channel(channel, &site.deed()).await.unwrap().is_some());
+    site.clock.advance(Duration::from_secs(3 * 60));
+    keep(5, &[(first, 2)]).await;
+    assert_eq!(seen().await.last().unwrap(), &("12:06".to_owned(), 2));
+    site.clock.advance(Duration::from_secs(50 * 60));
+    assert!(seen().await.contains(&("12:01".to_owned(), 7)), "the other one's viewers are not forgotten");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use crate::nginx::Nginx;
 use crate::site::Site;
 
 const STATUS: &str = "{ siteStatus { at version startedAt database { state answerMilliseconds }
-    nginx { state lastAnsweredAt } mediaDisk { freeBytes totalBytes } } }";
+    nginx { state lastAnsweredAt } mediaDisk { freeBytes totalBytes } liveStreams currentViewers } }";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn admins_see_how_each_part_is() {
@@ -26,6 +26,7 @@ async fn admins_see_how_each_part_is() {
     assert_eq!(seen["database"], json!({"state": "WORKS", "answerMilliseconds": 0.0}), "the clock stands");
     assert_eq!(seen["nginx"], json!({"state": "WORKS", "lastAnsweredAt": "2026-11-23T12:01:00.000Z"}));
     let bytes = |name: &str| seen["mediaDisk"][name].as_i64().unwrap();
+    assert_eq!((&seen["liveStreams"], &seen["currentViewers"]), (&json!(0), &json!(0)));
     assert!(0 < bytes("freeBytes") && bytes("freeBytes") < bytes("totalBytes"), "{seen}");
 
     nginx.inside().is_away = true;

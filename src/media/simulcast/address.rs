@@ -98,9 +98,9 @@ impl Address {
     pub(super) async fn connect(&self, may_stay: bool) -> Result<Box<dyn Line>, Reason> {
         let name = self.host.trim_start_matches('[').trim_end_matches(']');
         let found = timeout(PATIENCE, lookup_host((name, self.port))).await;
-        let found: Vec<SocketAddr> = found.ok().and_then(Result::ok).ok_or(Reason::Unknown)?.collect();
+        let found: Vec<SocketAddr> = found.ok().and_then(Result::ok).ok_or(Reason::NoSuchServer)?.collect();
         if found.is_empty() {
-            return Err(Reason::Unknown);
+            return Err(Reason::NoSuchServer);
         }
         let mut reason = Reason::NotAllowed;
         for address in found {
@@ -128,7 +128,7 @@ impl Address {
         if !self.is_secure {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| Reason::Unknown)?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| Reason::NoSuchServer)?;
         match timeout(PATIENCE, connector.connect(name, stream)).await {
             Ok(Ok(secure)) => Ok(Box::new(secure)),
             Ok(Err(error)) => {
@@ -336,7 +336,7 @@ mod tests {
             () = hang_up => unreachable!("it listens for ever"),
         }
         let nowhere: Address = format!("rtmp://nobody.invalid:{port}/app").parse().unwrap();
-        assert_eq!(nowhere.connect(false).await.err(), Some(Reason::Unknown));
+        assert_eq!(nowhere.connect(false).await.err(), Some(Reason::NoSuchServer));
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ const target = (more: object = {}) => ({
   url: URL,
   enabled: true,
   state: 'IDLE',
-  failure: null,
+  failureReason: null,
   ...more,
 })
 const list = (...simulcastTargets: object[]) => ({ channel: { id: 'ch_1', simulcastTargets } })
@@ -84,7 +84,7 @@ it('shows how each stands as it changes, and why one failed', async () => {
   now({ state: 'LIVE' })
   await flushPromises()
   expect(state(page)).toBe('on the air there')
-  now({ state: 'FAILED', failure: 'Nobody answers at that address' })
+  now({ state: 'FAILED', failureReason: 'UNREACHABLE' })
   await flushPromises()
   expect(page.find('[data-test=target]').text()).toContain('Nobody answers at that address')
   answers['SimulcastTargets'] = list(target(), target({ id: 'st_2', url: 'rtmps://b/c' }))

@@ -3,7 +3,7 @@ import { onScopeDispose, shallowRef } from 'vue'
 import { SiteStatusDocument, type SiteStatusQuery } from '../graphql/graphql'
 import { failureOf, type Failure } from '../lib/failure'
 
-type SiteStatus = NonNullable<SiteStatusQuery['siteStatus']>
+export type SiteStatus = NonNullable<SiteStatusQuery['siteStatus']>
 
 const EVERY_MS = 10_000
 

@@ -35,11 +35,11 @@ function click(place: number) {
 const isHidden = () => menu().classList.contains('vjs-hidden')
 
 beforeEach(async () => {
-  const videojs = await loadPlayer('en')
+  const videojs = await loadPlayer('en', { size: 'Quality', sizeAuto: 'Auto' })
   const element = document.createElement('video-js')
   document.body.append(element)
   player = videojs(element, { ...playerOptions, autoplay: false })
-  addSizes(videojs, player, { label: 'Quality', auto: 'Auto' })
+  addSizes(videojs, player)
 })
 afterEach(() => {
   Object.assign(player, { tech: () => undefined })
@@ -59,6 +59,16 @@ it('offers the sizes that there are, where there is more than one', () => {
   expect(button.getAttribute('aria-haspopup')).toBe('true')
   load([720])
   expect(isHidden()).toBe(true)
+})
+
+it('speaks another language as soon as it is chosen', async () => {
+  const title = (part: string) =>
+    player.el().querySelector(`${part} .vjs-control-text`)!.textContent
+  await loadPlayer('zh', { size: '清晰度', sizeAuto: '自动' })
+  player.language('zh')
+  expect([title('.vjs-play-control'), title('.vjs-sizes')]).toEqual(['播放', '清晰度'])
+  player.language('en')
+  expect([title('.vjs-play-control'), title('.vjs-sizes')]).toEqual(['Play', 'Quality'])
 })
 
 it('holds what was chosen, whatever is loaded meanwhile', () => {

@@ -30,36 +30,44 @@ interface MenuButton {
   update(): void
 }
 
+/** What our own parts of the player say, by the names that it looks their words up under. */
+export const says = {
+  goBack: 'tally-go-back',
+  size: 'tally-size',
+  sizeAuto: 'tally-size-auto',
+} as const
+
 /** The player is as large as the rest of the site together, so only a page that plays loads it. */
-export async function loadPlayer(language: string): Promise<typeof videojs> {
+export async function loadPlayer(
+  language: string,
+  words: Partial<Record<keyof typeof says, string>> = {},
+): Promise<typeof videojs> {
   // The CSP forbids style elements made by scripts; ours is a file. Must be set before the import.
   Object.assign(window, { VIDEOJS_NO_DYNAMIC_STYLE: true })
   const { default: player } = await import('video.js')
   // A playlist that is away for a moment is this site's everyday life, not news for the console.
   player.log.level('error')
   if (language === 'zh') {
-    const { default: words } = await import('video.js/dist/lang/zh-CN.json')
-    player.addLanguage('zh', words)
+    const { default: its } = await import('video.js/dist/lang/zh-CN.json')
+    player.addLanguage('zh', its)
   }
+  const ours = Object.entries(words).map(([name, word]) => [says[name as keyof typeof says], word])
+  player.addLanguage(language, Object.fromEntries(ours))
   return player
 }
 
 /** A button that goes back, beside the player's own for a pause. */
-export function addGoBack(player: Player, label: string, goBack: () => void) {
-  const options = { controlText: label, className: 'vjs-go-back', clickHandler: goBack }
+export function addGoBack(player: Player, goBack: () => void) {
+  const options = { controlText: says.goBack, className: 'vjs-go-back', clickHandler: goBack }
   player.getChild('ControlBar')?.addChild('Button', options, 1).setIcon('replay-10')
 }
 
 /** A menu of the sizes that there are, where there is more than one. What was chosen holds whatever is loaded next. */
-export function addSizes(
-  { getComponent }: typeof videojs,
-  player: Player,
-  words: { label: string; auto: string },
-) {
+export function addSizes({ getComponent }: typeof videojs, player: Player) {
   const bar = player.getChild('ControlBar')
   if (!bar) return
   const place = bar.children().findIndex((child) => child.name() === 'FullscreenToggle')
-  const options = { controlText: words.label, className: 'vjs-sizes' }
+  const options = { controlText: says.size, className: 'vjs-sizes' }
   const button = bar.addChild('MenuButton', options, place) as unknown as MenuButton
   const Item = getComponent('MenuItem') as unknown as new (of: Player, its: object) => MenuItem
   const engine = () => (player.tech(true) as { vhs?: Engine } | undefined)?.vhs
@@ -86,7 +94,7 @@ export function addSizes(
     const heights = shown.length > 1 ? [null, ...shown] : []
     const chosen = shown.find((height) => height === choice.height) ?? null
     const made = heights.map((height) => {
-      const label = height === null ? words.auto : `${height}p`
+      const label = height === null ? says.sizeAuto : `${height}p`
       const its = { label, selectable: true, selected: height === chosen }
       const item = new Item(player, its)
       item.on(['tap', 'click'], () => choose(height))

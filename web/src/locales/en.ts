@@ -297,6 +297,10 @@ export const en = {
     gone: 'This recording cannot be played',
     goneWhy: 'It was deleted or taken back, or is not ready yet.',
     views: 'No views | One view | {n} views',
+    why: {
+      EMPTY: 'The stream ended before there was anything to record.',
+      UNUSABLE: 'What was sent could not be made into a video.',
+    },
   },
   clip: {
     heading: 'Clips',
@@ -358,6 +362,17 @@ export const en = {
     removeWarning:
       'Streams do not go to {url} any more, and the key is forgotten. What is on the air stays on the air here.',
     removeYes: 'Remove it',
+    why: {
+      NO_SUCH_SERVER: 'No server of that name can be found. Look at the address.',
+      NOT_ALLOWED: 'The address leads to this site or into a private network, which it must not.',
+      UNREACHABLE: 'Nobody answers at that address. Look at it, or wait until the service is back.',
+      NOT_TRUSTED: 'The server has no valid certificate for its name. Look at the address.',
+      REFUSED:
+        'The server does not take the stream. Look at the key, and whether it is already in use.',
+      BROKEN: 'The connection to the server broke.',
+      KEY_LOST: 'The key cannot be read any more. Give it again.',
+      UNABLE: 'This site cannot pass it on now. Its operator finds more in the log.',
+    },
   },
   health: {
     heading: 'What arrives',
@@ -389,7 +404,7 @@ export const en = {
     streams: 'Streams',
     viewers: 'Viewers',
     chart: 'Viewers of the whole site',
-    chartNote: 'Of the streams listed, since this page was opened.',
+    chartNote: 'By the minute over the last hour, and as it happens since this page was opened.',
     nobody: 'Nobody is live.',
     channel: 'Channel',
     manage: 'Manage',

@@ -286,6 +286,10 @@ export const zh: Messages = {
     gone: '此录像无法播放',
     goneWhy: '它已被删除或收回，或者尚未就绪。',
     views: '{n} 次观看',
+    why: {
+      EMPTY: '直播结束前没有可录制的内容。',
+      UNUSABLE: '收到的内容无法制成视频。',
+    },
   },
   clip: {
     heading: '剪辑',
@@ -344,6 +348,16 @@ export const zh: Messages = {
     remove: '移除',
     removeWarning: '直播不再发往 {url}，密钥也会被删除。这里的直播不受影响。',
     removeYes: '移除',
+    why: {
+      NO_SUCH_SERVER: '找不到该服务器。请检查地址。',
+      NOT_ALLOWED: '该地址指向本站或内部网络，不允许转播到那里。',
+      UNREACHABLE: '该地址没有响应。请检查地址，或等待该平台恢复。',
+      NOT_TRUSTED: '服务器没有与其名称相符的有效证书。请检查地址。',
+      REFUSED: '服务器不接收直播。请检查密钥，以及它是否正被使用。',
+      BROKEN: '与服务器的连接中断了。',
+      KEY_LOST: '密钥已无法读取。请重新填写。',
+      UNABLE: '本站暂时无法转播。站点管理员可在日志中查看原因。',
+    },
   },
   health: {
     heading: '收到的信号',
@@ -372,7 +386,7 @@ export const zh: Messages = {
     streams: '直播',
     viewers: '观众',
     chart: '全站观众',
-    chartNote: '所列直播的合计，自打开此页面起。',
+    chartNote: '最近一小时按分钟记录；自打开此页面起，变化即时到达。',
     nobody: '现在没有人直播。',
     channel: '频道',
     manage: '管理',

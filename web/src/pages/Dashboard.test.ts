@@ -27,6 +27,8 @@ const fine = {
   database: { state: 'WORKS', answerMilliseconds: 1.26 },
   nginx: { state: 'WORKS', lastAnsweredAt: null },
   mediaDisk: { freeBytes: 25e9, totalBytes: 100e9 },
+  liveStreams: 70,
+  currentViewers: 900,
 }
 
 async function open(answers: Answers = {}, role: 'ADMIN' | 'MODERATOR' = 'ADMIN') {
@@ -38,6 +40,7 @@ async function open(answers: Answers = {}, role: 'ADMIN' | 'MODERATOR' = 'ADMIN'
     Topics: { topics: [music] },
     Users: { users: { nodes: [account()], pageInfo: last } },
     SiteStatus: { siteStatus: fine },
+    SiteAudience: { siteStatus: { audience: [{ at: '2026-01-01T00:00:00Z', viewers: 50 }] } },
     ...answers,
   })
   const visited = await visit(Dashboard, server, { me: somebody(role) })
@@ -74,6 +77,26 @@ it('adds up the viewers of all that is on the air, as they come and go', async (
   event({ __typename: 'StreamStopped', stream: stopped, reason: 'PUBLISHER_GONE' })
   await flushPromises()
   expect([figure('streams'), figure('site-viewers')]).toEqual(['1', '3'])
+})
+
+it('says of more streams than are listed what the server says, and draws the hour before', async () => {
+  const { page } = await open({
+    LiveStreams: {
+      liveStreams: {
+        nodes: [aStream('a')],
+        pageInfo: { hasNextPage: true, endCursor: 'a' },
+        eventCursor: '1',
+      },
+    },
+  })
+  const figure = (name: string) => page.find(`[data-test=${name}]`).text()
+  expect([figure('streams'), figure('site-viewers')]).toEqual(['70', '900'])
+  expect(page.find('[data-test=site-on-air] figcaption').text()).toContain('900 at most')
+})
+
+it('begins the chart with what was before', async () => {
+  const { page } = await open()
+  expect(page.find('[data-test=site-on-air] figcaption').text()).toContain('6 now, 50 at most')
 })
 
 describe('users', () => {

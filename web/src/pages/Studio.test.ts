@@ -403,7 +403,7 @@ describe('recordings', () => {
     id: 'rec_1',
     name: 'Last Friday',
     state: 'READY',
-    failure: null,
+    failureReason: null,
     published: true,
     durationSeconds: 65,
     bytes: 1_500_000,
@@ -435,6 +435,13 @@ describe('recordings', () => {
     tell('RecordingChanged', { recordingChanged: begun })
     await flushPromises()
     expect(page.find('[data-test=recording-state]').text()).toBe('being recorded')
+  })
+
+  it('say why nothing can be played of one', async () => {
+    const failed = recording({ state: 'FAILED', failureReason: 'EMPTY' })
+    const { page } = await open({ Recordings: list(failed) })
+    expect(page.find('[data-test=recording-state]').text()).toBe('failed')
+    expect(page.find('[data-test=recording]').text()).toContain('before there was anything')
   })
 
   it('are taken back, and deleted after a warning', async () => {

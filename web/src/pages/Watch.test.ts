@@ -220,7 +220,7 @@ describe('recordings', () => {
     id: 'rec_1',
     name: 'Last Friday',
     state: 'READY',
-    failure: null,
+    failureReason: null,
     published: true,
     durationSeconds: 3723,
     bytes: 1,
