@@ -6,6 +6,8 @@
     reason = "what is tested here lives by the machine's own clock, and tests own no lifecycle"
 )]
 
+#[path = "../attacks/mod.rs"]
+mod attacks;
 mod browser;
 mod bucket;
 mod clip;
@@ -13,6 +15,7 @@ mod commands;
 mod cost;
 mod crashes;
 mod demo;
+mod documents;
 mod faults;
 mod headers;
 mod health;
@@ -20,6 +23,7 @@ mod journey;
 mod protected;
 mod recording;
 mod renditions;
+mod silence;
 mod simulcast;
 mod support;
 

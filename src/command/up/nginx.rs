@@ -21,7 +21,8 @@ use crate::config::Settings;
 use crate::lifecycle::Failure;
 
 /// Where Debian and Ubuntu put the module that the configuration loads.
-const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+const MODULES: [&str; 2] =
+    ["/usr/lib/nginx/modules/ngx_rtmp_module.so", "/usr/lib/nginx/modules/ngx_stream_module.so"];
 
 /// A fast stop closes everything at once.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -44,8 +45,8 @@ impl Nginx {
     /// the same configuration, and is stopped when it has not; nothing is started yet.
     pub(super) async fn prepare(settings: &Settings, secrets: &Secrets) -> Result<Self, Failure> {
         let program = process::find_program("nginx").ok_or("nginx is not installed: run script/setup")?;
-        if !Path::new(MODULE).exists() {
-            return Err(format!("nginx has no RTMP module ({MODULE} is missing): run script/setup").into());
+        if let Some(missing) = MODULES.into_iter().find(|module| !Path::new(module).exists()) {
+            return Err(format!("nginx lacks a module ({missing} is missing): run script/setup").into());
         }
         let data_dir = settings.data_dir.canonicalize()?;
         let media = settings.media_root().canonicalize()?;

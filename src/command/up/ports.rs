@@ -20,6 +20,8 @@ const SPAN: u16 = 10_000;
 pub(super) struct Inside {
     /// Callbacks, `/stat`, `/control`.
     pub(super) http: SocketAddr,
+    /// RTMP, behind the door.
+    pub(super) rtmp: SocketAddr,
     /// RTMP on its way into HLS.
     pub(super) relay: SocketAddr,
 }
@@ -30,7 +32,7 @@ impl Inside {
         serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
 
-    /// Two that are free and not among the operator's own. Where the search begins depends on the data
+    /// Three that are free and not among the operator's own. Where the search begins depends on the data
     /// directory, so that several installations do not meet.
     pub(super) fn pick(data_dir: &Path, settings: &Settings) -> Result<Self, Failure> {
         let mut hasher = DefaultHasher::new();
@@ -42,8 +44,8 @@ impl Inside {
             .filter(|port| !chosen.contains(port))
             .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
             .filter(|address| TcpListener::bind(address).is_ok());
-        match (free.next(), free.next()) {
-            (Some(http), Some(relay)) => Ok(Self { http, relay }),
+        match (free.next(), free.next(), free.next()) {
+            (Some(http), Some(rtmp), Some(relay)) => Ok(Self { http, rtmp, relay }),
             _ => Err(format!("no port is free from {FIRST} to {}", FIRST + SPAN - 1).into()),
         }
     }
@@ -53,9 +55,9 @@ impl Inside {
         fs::write(file, serde_json::to_vec(self)?)
     }
 
-    /// Whether both could be listened on now.
+    /// Whether all could be listened on now.
     pub(super) fn are_free(&self) -> bool {
-        [self.http, self.relay].iter().all(|address| TcpListener::bind(address).is_ok())
+        [self.http, self.rtmp, self.relay].iter().all(|address| TcpListener::bind(address).is_ok())
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn render(
         ("127.0.0.1:8080", at(settings.http)),
         ("127.0.0.1:1935", at(settings.rtmp)),
         ("127.0.0.1:1936", at(inside.relay)),
+        ("127.0.0.1:1937", at(inside.rtmp)),
         ("127.0.0.1:4000", at(reachable(settings.listen))),
         ("127.0.0.1:4001", at(reachable(settings.internal))),
         ("127.0.0.1:4002", at(inside.http)),
@@ -81,8 +82,8 @@ mod tests {
 
     fn rendered(flags: &[&str]) -> String {
         let settings = Line::parse_from(std::iter::once(&"tally").chain(flags)).settings;
-        let inside =
-            Inside { http: "127.0.0.1:20001".parse().unwrap(), relay: "127.0.0.1:20002".parse().unwrap() };
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let inside = Inside { http: at(20001), rtmp: at(20002), relay: at(20003) };
         render(&settings, Path::new("/srv/data"), Path::new("/srv/pictures"), &inside).unwrap()
     }
 
@@ -103,8 +104,10 @@ mod tests {
             ("syslog:server=[::1]:9003,", 2),
             ("listen 127.0.0.1:20001;", 1),
             ("http://127.0.0.1:20001/rtmp/", 5),
-            ("push rtmp://127.0.0.1:20002/out;", 1),
-            ("listen 127.0.0.1:20002;", 1),
+            ("proxy_pass 127.0.0.1:20002;", 1),
+            ("listen 127.0.0.1:20002 proxy_protocol;", 1),
+            ("push rtmp://127.0.0.1:20003/out;", 1),
+            ("listen 127.0.0.1:20003;", 1),
             ("hls_path \"/srv/pictures/hls\";", 1),
             ("alias \"/srv/pictures/hls/", 2),
             ("root \"/srv/pictures\";", 2),
@@ -116,7 +119,9 @@ mod tests {
         ] {
             assert_eq!(text.matches(value).count(), times, "{value}");
         }
-        for default in ["/var/lib/tally", "user tally", ":8080", ":1935", ":1936", ":4001", ":4002", " 4s;"] {
+        for default in
+            ["/var/lib/tally", "user tally", ":8080", ":1935", ":1936", ":1937", ":4001", ":4002", " 4s;"]
+        {
             let left = text.matches(default).count();
             let expected = usize::from(default == " 4s;") * SHIPPED.matches("_timeout 4s;").count();
             assert_eq!(left, expected, "{default} is left");
