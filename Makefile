@@ -4,7 +4,7 @@
 # make bench  Tally measured beside its peers, in docs/performance.md; on two cores that do nothing else, in half an hour
 # make soak   the site broken at random for half an hour, or DURATION=2h; TALLY_SEED=… does the same once more
 # make latency  how far viewers are behind what is filmed, in a real browser; DURATION=60 (seconds) for less than five minutes
-# make cost   what a broadcast takes of the processor, with and without smaller sizes
+# make cost   what a broadcast takes of the processor, with and without smaller sizes, and what the dearest documents take
 # make fuzz   the fuzz targets, a minute each, or DURATION=600 (seconds)
 # make lint   formatting, lints, documentation, licences
 #
@@ -75,7 +75,8 @@ latency: web $(TESTS_INSTALLED)
 
 cost: build $(TESTS_INSTALLED)
 	@TALLY_PROGRAM=$(abspath $(TALLY)) script/with-postgres \
-	  cargo test --locked --test site -- --ignored --nocapture --exact cost::what_a_broadcast_costs
+	  cargo test --locked --test site -- --ignored --nocapture --exact --test-threads 1 \
+	  documents::what_the_dearest_documents_cost cost::what_a_broadcast_costs
 
 # Each with a PostgreSQL of its own. ARGS for those that know them: --quick to try it out, --only NAME,…, --rounds N.
 BENCHES := fan_out queries presence

@@ -3,6 +3,7 @@
 //! A recording is played from the disk until all of it has arrived, and a bucket that is away only makes them wait there.
 //! Whatever breaks off is begun again: what may lie in the bucket is on record before it is sent.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -85,12 +86,17 @@ impl Mover {
             self.bucket.remove(id).await?;
             self.store.forget_discarded(id).await?;
         }
+        // Where each lies that is on the disk, and whether everybody may see it there.
+        let mut here: HashMap<StreamId, (Loc, bool)> = HashMap::new();
         for channel in files::names(&self.files.recordings()).await? {
             let Ok(loc) = channel.parse().map(Loc) else { continue };
-            let here = kept(&self.files.recordings_of(loc)).await?;
-            let ids: Vec<StreamId> = here.iter().map(|(id, _)| StreamId(*id)).collect();
-            for id in self.store.recordings_to_move(&ids).await? {
-                let is_open = here.contains(&(id.0, true));
+            for (id, is_open) in kept(&self.files.recordings_of(loc)).await? {
+                here.entry(StreamId(id)).or_insert((loc, is_open)).1 |= is_open;
+            }
+        }
+        let ids: Vec<StreamId> = here.keys().copied().collect();
+        for id in self.store.recordings_to_move(&ids).await? {
+            if let Some(&(loc, is_open)) = here.get(&id) {
                 self.move_one(loc, id, is_open).await?;
             }
         }

@@ -5,6 +5,8 @@
 mod accounts;
 mod admission;
 mod against_the_library;
+#[path = "../attacks/mod.rs"]
+mod attacks;
 mod attempts;
 mod audience;
 mod audit;

@@ -55,6 +55,22 @@ async fn nothing_is_lost_or_false_whichever_process_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_counted_in_time_as_it_comes_and_goes() {
+    let _turn = crate::turn().await;
+    let mut world = World::of(1).await;
+    world.crowd(0, 400).await;
+    world.until_counted(0, 402).await;
+    // Seen to stay, and that while half of them go and the API has just begun anew.
+    world.suffer(Fault::ApiAway, seconds(1)).await;
+    world.settled().await;
+    (0..200).for_each(|_| world.leave(0));
+    world.until_counted(0, 202).await;
+    (0..202).for_each(|_| world.leave(0));
+    world.until_counted(0, 0).await;
+    world.judge(Some(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_false_whatever_line_or_machine_fails() {
     let _turn = crate::turn().await;
     let mut world = World::with_a_line("lines", 4).await;

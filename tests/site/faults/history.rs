@@ -14,6 +14,8 @@ const JOIN: Duration = seconds(5);
 const LEAVE: Duration = seconds(3);
 /// For how long a count from before the API was away may hold once it is back: nobody has asked for a playlist yet.
 const WELCOME: Duration = seconds(2);
+/// How old at the most the count is that outlives the API.
+const KEPT: Duration = seconds(1);
 /// Looks are taken this often; two that are further apart are not of the same moment.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 
@@ -112,14 +114,21 @@ impl Channel {
         longest
     }
 
+    /// The highest count that the API may have kept of those it said before that look, when it said nothing any more.
+    fn counted_before(&self, place: usize) -> i64 {
+        let said = self.looks[..place].iter().rev().filter_map(|look| Some((look.at, look.said?.1)));
+        let last = said.clone().next().map_or(Duration::ZERO, |(at, _)| at);
+        said.take_while(|(at, _)| last - *at <= KEPT + LOOK).map(|(_, count)| count).max().unwrap_or(0)
+    }
+
     /// Where the number of viewers was further from the truth than promised. Who asked for the playlist before the
     /// API was away, or before the stream was live, may have gone unheard.
     pub(super) fn wrong_counts(&self, ttl: Duration) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut heard_since = None;
-        // The last count that was said, and the moment in which the API was back after it had said nothing.
-        let (mut before, mut back, mut away) = (0, None, false);
-        for look in &self.looks {
+        // The moment in which the API was back after it had said nothing, and what it had counted before.
+        let (mut back, mut away) = (None, false);
+        for (place, look) in self.looks.iter().enumerate() {
             if look.said.is_none_or(|(claim, _)| claim != Claim::Live) {
                 heard_since = None;
             }
@@ -128,9 +137,8 @@ impl Channel {
                 continue;
             };
             if std::mem::take(&mut away) {
-                back = Some((look.at, before));
+                back = Some((look.at, self.counted_before(place)));
             }
-            before = count;
             let held =
                 back.filter(|(since, _)| look.at - *since <= WELCOME + LOOK).map_or(0, |(_, held)| held);
             let heard_since = *heard_since.get_or_insert(look.at);
@@ -144,7 +152,7 @@ impl Channel {
             let least =
                 if claim == Claim::Live { within(from + LOOK, look.at.saturating_sub(JOIN)) } else { 0 };
             if !(least..=most).contains(&count) {
-                wrong.push(format!("{:?}: {count} viewers, not {least} to {most}", look.at));
+                wrong.push(format!("{:?}: {count} viewers, not {least} to {most} with {held} held", look.at));
             }
         }
         wrong
@@ -246,6 +254,11 @@ mod tests {
         assert_eq!(channel.wrong_counts(seconds(12)), Vec::<String>::new());
         channel.looks[28].said = Some((Claim::Live, 1));
         assert_eq!(channel.wrong_counts(seconds(12)).len(), 1);
+        // Who left in the last second may have been kept.
+        channel.looks[9].said = Some((Claim::Live, 0));
+        assert_eq!(channel.counted_before(25), 1);
+        channel.looks[8].said = Some((Claim::Live, 0));
+        assert_eq!(channel.counted_before(25), 0);
     }
 
     #[test]

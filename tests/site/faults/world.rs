@@ -157,6 +157,29 @@ impl World {
         stage.viewers.push(AbortOnDropHandle::new(tokio::spawn(watching)));
     }
 
+    /// Adds viewers to a channel, every other one by a URL of its own, as `startPlayback` gives it.
+    pub(super) async fn crowd(&mut self, place: usize, viewers: usize) {
+        for viewer in 0..viewers {
+            let name = format!("one of {viewers}, number {viewer}");
+            if viewer % 2 == 0 {
+                self.watch(place, &name);
+                continue;
+            }
+            let url = Actor::anonymous(&self.site).playback(&self.stages[place].channel.loc).await;
+            let watching = watch(Arc::clone(&self.observed), place, name, url);
+            self.stages[place].viewers.push(AbortOnDropHandle::new(tokio::spawn(watching)));
+        }
+    }
+
+    /// Waits until the API says that so many watch a channel. Whether it says so in time is judged in the end.
+    pub(super) async fn until_counted(&self, place: usize, viewers: i64) {
+        until(&format!("channel {place} has {viewers} viewers"), seconds(30), async || {
+            let said = self.observed.channels()[place].looks.last()?.said?;
+            (said.1 == viewers).then_some(())
+        })
+        .await;
+    }
+
     /// Takes the last viewer away from a channel.
     pub(super) fn leave(&mut self, place: usize) {
         self.stages[place].viewers.pop();
