@@ -21,7 +21,7 @@ TALLY := $(TARGET)/release/tally
 WEB_MADE := -path '*/node_modules/*' -o -path 'web/dist/*' -o -path 'web/src/graphql/*'
 WEB_SOURCES := $(shell find web -type f -not \( $(WEB_MADE) \) 2>/dev/null) $(wildcard schema.graphql)
 WEB_INSTALLED := web/node_modules/.installed
-WEB_BUILT := web/dist/index.html
+WEB_BUILT := web/dist/index.html.gz
 # What the tests need from npm, besides the pages.
 TESTS_INSTALLED := $(patsubst %,tests/%/node_modules/.installed,audits browser bucket)
 # What the benchmarks measure us beside.
@@ -48,10 +48,11 @@ $(WEB_INSTALLED) $(TESTS_INSTALLED) $(PEERS_INSTALLED): %/node_modules/.installe
 	@cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
-# Compressed here once, as well as can be, so that nothing is while serving.
+# Compressed here once, as well as can be, so that nothing is while serving; and kept so alone, which makes the binary
+# 8 MB smaller.
 $(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
 	@cd web && npm run build
-	@find web/dist -type f \( -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.svg' \) -exec gzip -9kf {} +
+	@find web/dist -type f \( -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.svg' \) -exec gzip -9f {} +
 	@touch $@
 
 test:

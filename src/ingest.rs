@@ -6,6 +6,7 @@ mod callback;
 mod crowd;
 mod door;
 mod guesses;
+mod incumbent;
 mod nginx;
 mod reconcile;
 
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 
 use self::crowd::Crowd;
 use self::guesses::Guesses;
+use self::incumbent::{Incumbents, interrupted};
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Action, Admission, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
@@ -48,6 +50,7 @@ pub struct Ingest {
     chance: Chance,
     tasks: Tasks,
     crowd: Crowd,
+    incumbents: Incumbents,
     guesses: Guesses,
     window: Duration,
     /// How long a channel that was taken off the air refuses publishers.
@@ -130,9 +133,24 @@ impl Ingest {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, presence, keyring, nginx, clock, chance, tasks, reconnect_window } = parts;
         let (window, hold) = (reconnect_window, reconnect_window.max(LEAST_HOLD));
-        let crowd = Crowd::new(store.clone(), clock.clone(), chance.clone(), hold, &tasks);
+        let incumbents =
+            Incumbents { store: store.clone(), nginx: nginx.clone(), clock: clock.clone(), window };
+        let crowd = Crowd::new(incumbents.clone(), chance.clone(), hold, &tasks);
         let guesses = Guesses::new(&clock, &chance);
-        Self { store, presence, keyring, nginx, clock, chance, tasks, crowd, guesses, window, hold }
+        Self {
+            store,
+            presence,
+            keyring,
+            nginx,
+            clock,
+            chance,
+            tasks,
+            crowd,
+            incumbents,
+            guesses,
+            window,
+            hold,
+        }
     }
 
     /// A publisher comes with a key, to the nginx worker that is said.
@@ -141,14 +159,7 @@ impl Ingest {
     /// When the database fails; then nobody may publish.
     pub async fn publish(&self, connection: Connection, worker: Option<i32>, name: &[u8]) -> Result<Publish> {
         let Some(key_hash) = self.key_hash(name) else { return Ok(Publish::Refused(Why::Key)) };
-        let mut began = self.crowd.begin(&connection, worker, &key_hash).await?;
-        if let Ok((_, Began::Busy(incumbent))) = &began
-            && self.is_gone(incumbent).await
-        {
-            self.interrupt_silent(incumbent).await?;
-            began = self.crowd.begin(&connection, worker, &key_hash).await?;
-        }
-        let (loc, began) = match began {
+        let (loc, began) = match self.crowd.begin(&connection, worker, &key_hash).await? {
             Ok(began) => began,
             Err(why) => return Ok(Publish::Refused(why)),
         };
@@ -309,15 +320,6 @@ impl Ingest {
         (key, sealed)
     }
 
-    /// What nobody has heard of since `seen` was read is gone.
-    async fn interrupt_silent(&self, seen: &Publishing) -> Result<()> {
-        let now = self.clock.now();
-        if self.store.interrupt_silent(seen, now, now + self.window).await? {
-            interrupted(&seen.connection);
-        }
-        Ok(())
-    }
-
     /// Ends a stream whose publisher did not come back.
     async fn end_overdue(&self, publishing: &Publishing, now: DateTime<Utc>) -> Result<Option<EndedStream>> {
         self.save_counts(publishing.loc).await?;
@@ -348,10 +350,6 @@ impl Ingest {
         let key: StreamKey = std::str::from_utf8(name).ok()?.parse().ok()?;
         Some(self.keyring.lookup(&key))
     }
-}
-
-fn interrupted(gone: &Connection) {
-    tracing::info!(node = gone.node, connection = gone.number, "a publisher is gone; its stream waits");
 }
 
 fn session(connection: &Connection) -> Session<'_> {

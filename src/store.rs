@@ -137,6 +137,8 @@ impl Store {
         let manager = AsyncDieselConnectionManager::new_with_config(url.reveal(), config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
+            // The one that was used last has the statements prepared and their tables at hand.
+            .queue_mode(deadpool::managed::QueueMode::Lifo)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))
             .recycle_timeout(Some(WAIT))

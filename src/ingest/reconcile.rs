@@ -1,16 +1,16 @@
 //! Makes what we say follow what is: deadlines that have passed, and publishers that nginx no longer carries.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Carried, Ingest, LEASE, Result};
+use super::incumbent::{find, is_certainly_gone};
+use super::{Ingest, LEASE, Result};
 use crate::lifecycle::{Failure, Pace};
-use crate::store::{Connection, EndedStream, Publishing, Removed, StreamId, StreamState};
+use crate::store::{Connection, EndedStream, Removed, StreamId, StreamState};
 
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -84,16 +84,14 @@ impl Sweeper {
             store.renew_deadlines(now + LEASE, now + self.ingest.window).await?;
         }
         self.reconcile().await?;
-        for overdue in store.overdue_streams(now).await? {
-            match overdue.state {
-                StreamState::Live => {
-                    tracing::info!(loc = %overdue.loc, "nothing was heard of a publisher for too long");
-                    self.ingest.interrupt_silent(&overdue).await?;
-                }
-                _ => {
-                    self.ingest.end_overdue(&overdue, now).await?;
-                }
-            }
+        let overdue = store.overdue_streams(now).await?;
+        let (silent, waited): (Vec<_>, Vec<_>) = overdue.iter().partition(|it| it.state == StreamState::Live);
+        for silent in &silent {
+            tracing::info!(loc = %silent.loc, "nothing was heard of a publisher for too long");
+        }
+        self.ingest.incumbents.give_up(&silent).await?;
+        for waited in waited {
+            self.ingest.end_overdue(waited, now).await?;
         }
         self.last = Some(begun);
         Ok(())
@@ -109,7 +107,7 @@ impl Sweeper {
         let Ok(carried) = self.ingest.nginx.carried().await else { return Ok(()) };
         self.rounds = self.rounds.wrapping_add(1);
         let renoted = self.rounds.is_multiple_of(NOTED);
-        let mut missing = HashSet::new();
+        let (mut missing, mut gone) = (HashSet::new(), Vec::new());
         for row in rows.iter().filter(|row| row.state == StreamState::Live) {
             match find(&carried, row) {
                 Some(_) if row.worker == Some(carried.worker) && !renoted => {}
@@ -123,7 +121,7 @@ impl Sweeper {
                 None if is_certainly_gone(&carried, row) => {
                     let publisher = (row.stream, row.connection.clone());
                     if self.missing.contains(&publisher) {
-                        self.ingest.interrupt_silent(row).await?;
+                        gone.push(row);
                     } else {
                         missing.insert(publisher);
                     }
@@ -132,21 +130,12 @@ impl Sweeper {
             }
         }
         self.missing = missing;
+        self.ingest.incumbents.give_up(&gone).await?;
         Ok(())
     }
 }
 
 impl Ingest {
-    /// Whether an incumbent that nginx says nothing more of is really gone, so that its publisher, which may be
-    /// the very one that asks, need not wait for the lease to end.
-    pub(super) async fn is_gone(&self, incumbent: &Publishing) -> bool {
-        match self.nginx.carried().await {
-            // A worker that lives may have let it in a moment ago and not list it yet.
-            Ok(carried) => find(&carried, incumbent).is_none() && incumbent.worker.is_some_and(is_dead),
-            Err(_) => false,
-        }
-    }
-
     /// Cuts the publisher of an ended stream off, and keeps at it until nginx carries it no more: it may have been
     /// let in a moment ago and not be on nginx's list yet. Should all that fail, its next report is refused.
     pub(super) fn cut_off(&self, removed: Option<Removed>) -> Option<Removed> {
@@ -174,21 +163,4 @@ impl Ingest {
             }
         }
     }
-}
-
-fn find<'a>(carried: &'a Carried, row: &Publishing) -> Option<&'a super::Carrier> {
-    let name = row.loc.stream_name(row.protected);
-    let same =
-        |carrier: &&super::Carrier| carrier.connection == row.connection.number && carrier.name == name;
-    carried.publishers.iter().find(same)
-}
-
-/// Absence from the list proves something only if the worker that was asked is the one that carried it, or the one
-/// that carried it is dead: after a reload the old worker goes on, unlisted.
-fn is_certainly_gone(carried: &Carried, row: &Publishing) -> bool {
-    row.worker.is_some_and(|worker| worker == carried.worker || is_dead(worker))
-}
-
-fn is_dead(worker: i32) -> bool {
-    !Path::new(&format!("/proc/{worker}")).exists()
 }

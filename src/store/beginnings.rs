@@ -12,7 +12,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on};
 use super::schema::{channels, recordings, streams, users};
-use super::transitions::{repeat, resume};
+use super::transitions::{Back, repeat, resume};
 use super::{
     Channel, ChannelId, EventKind, RecordingState, Result, Role, Store, StreamId, StreamState, UserId,
 };
@@ -84,14 +84,18 @@ impl Store {
                     there.insert(publishing.channel, publishing);
                 }
                 let mut outcomes = Vec::with_capacity(news.len());
-                let mut started = Vec::new();
+                let (mut started, mut back) = (Vec::new(), Vec::new());
                 for new in news {
-                    let outcome = begin(connection, new, &locked, &mut there).await?;
-                    if let (Began::Started(_), Some((channel, _))) = (&outcome, locked.get(&new.channel)) {
-                        started.push((new, channel));
+                    let outcome = decide(new, &locked, &mut there);
+                    match (&outcome, locked.get(&new.channel)) {
+                        (Began::Started(_), Some((channel, _))) => started.push((new, channel)),
+                        (Began::Resumed(it), _) => back.push(Back::of(it.stream, new)),
+                        (Began::Repeated(it), _) => repeat(connection, it.stream, new).await?,
+                        _ => {}
                     }
                     outcomes.push(outcome);
                 }
+                resume(connection, &back).await?;
                 start_all(connection, &started).await?;
                 Ok(outcomes)
             })
@@ -124,20 +128,15 @@ async fn leave_out_barred(connection: &mut AsyncPgConnection, locked: &mut Locke
     Ok(())
 }
 
-/// Decides about one, and writes what is not a start: starts are written together afterwards. `there` is who
-/// publishes on which channel, those who begin before this one in the same crowd included.
-async fn begin(
-    connection: &mut AsyncPgConnection,
-    new: &NewStream,
-    locked: &Locked,
-    there: &mut HashMap<ChannelId, Publishing>,
-) -> QueryResult<Began> {
-    let Some((channel, key_hash)) = locked.get(&new.channel) else { return Ok(Began::Closed) };
+/// Decides about one. `there` is who publishes on which channel, those who begin before this one in the same crowd
+/// included.
+fn decide(new: &NewStream, locked: &Locked, there: &mut HashMap<ChannelId, Publishing>) -> Began {
+    let Some((channel, key_hash)) = locked.get(&new.channel) else { return Began::Closed };
     if key_hash.as_ref() != Some(&new.key_hash) {
-        return Ok(Began::Closed);
+        return Began::Closed;
     }
     if channel.held_until.is_some_and(|until| until > new.now && until <= new.longest_hold) {
-        return Ok(Began::Held);
+        return Began::Held;
     }
     let publishing = |stream, protected| Publishing {
         stream,
@@ -151,19 +150,15 @@ async fn begin(
     };
     let Some(incumbent) = there.get(&new.channel) else {
         there.insert(channel.id, publishing(new.id, channel.protected));
-        return Ok(Began::Started(OnTheAir { stream: new.id, protected: channel.protected }));
+        return Began::Started(OnTheAir { stream: new.id, protected: channel.protected });
     };
     let it = OnTheAir { stream: incumbent.stream, protected: incumbent.protected };
     if incumbent.state == StreamState::Live {
-        if incumbent.connection != new.connection {
-            return Ok(Began::Busy(incumbent.clone()));
-        }
-        repeat(connection, it.stream, new).await?;
-        return Ok(Began::Repeated(it));
+        let same = incumbent.connection == new.connection;
+        return if same { Began::Repeated(it) } else { Began::Busy(incumbent.clone()) };
     }
-    resume(connection, it.stream, &new.connection, new.worker, new.now, new.lease_until).await?;
     there.insert(channel.id, publishing(it.stream, it.protected));
-    Ok(Began::Resumed(it))
+    Began::Resumed(it)
 }
 
 const START: &str =

@@ -369,6 +369,12 @@ async fn change_and_end(
     Ok(Some(Removed { channel, ended }))
 }
 
+/// Locks the rows of channels likewise, in the order of their ids, as everywhere: so nobody waits in a circle.
+pub(super) async fn lock_each(connection: &mut AsyncPgConnection, ids: &[ChannelId]) -> QueryResult<()> {
+    let rows = channels::table.filter(channels::id.eq_any(ids)).order(channels::id).select(channels::id);
+    rows.for_no_key_update().load::<ChannelId>(connection).await.map(drop)
+}
+
 /// Locks a channel's row until the end of the transaction; `None` when it is not there.
 ///
 /// Not against its key being referred to: an event that others append names the channel while they hold the

@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
+use super::channels::lock_each;
 use super::schema::{channels, streams};
 use super::streams::{is_on_the_air, on_the_air};
 use super::{ChannelId, Loc, Result, Store, StreamId, StreamState};
@@ -79,8 +80,16 @@ impl Store {
         let [lease, window] =
             [lease_until, window_until].map(|until| until.into_sql::<Nullable<Timestamptz>>());
         let anew = case_when(streams::state.eq(StreamState::Live), lease).otherwise(window);
-        let renewed = diesel::update(on_the_air()).set(streams::deadline.eq(anew));
-        Ok(renewed.execute(&mut self.connection().await?).await?)
+        let renew = diesel::update(on_the_air()).set(streams::deadline.eq(anew));
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                let touched: Vec<ChannelId> =
+                    on_the_air().select(streams::channel_id).load(connection).await?;
+                lock_each(connection, &touched).await?;
+                Ok(renew.execute(connection).await?)
+            })
+            .await
     }
 
     /// Notes which nginx worker carries a publisher, and what it says is being sent.

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
+use super::channels::lock_each;
 use super::events::{Happened, append};
 use super::page::Verbatim;
 use super::schema::{channels, streams};
@@ -166,10 +167,8 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| {
-                // Channels before streams, in the order of their ids, as everywhere: so nobody waits in a circle.
                 let touched: Vec<ChannelId> = counts.iter().map(|(_, channel, _)| *channel).collect();
-                let locked = channels::table.filter(channels::id.eq_any(touched)).order(channels::id);
-                locked.select(channels::id).for_no_key_update().load::<ChannelId>(connection).await?;
+                lock_each(connection, &touched).await?;
                 diesel::sql_query(
                     "WITH counted AS (
                         SELECT * FROM unnest($1, $2, $3, $4) AS counted (id, current, peak, total)

@@ -4,18 +4,20 @@
 //!
 //! Locks are taken in one order everywhere: an attempt's key, the channel's row, the stream's row, the log's row.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::beginnings::NewStream;
-use super::channels::lock;
+use super::channels::{lock, lock_each};
 use super::events::{Happened, append};
 use super::publishing::{Connection, Publishing, publishing_on, publishing_over};
 use super::schema::{channels, streams};
 use super::streams::on_the_air;
-use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState, TopicId};
+use super::{ChannelId, EventKind, Loc, Result, StopReason, Store, StreamId, StreamState};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -89,8 +91,8 @@ impl Store {
                 if state == StreamState::Interrupted {
                     row.set(progress).execute(connection).await?;
                     // The same connection, so the same worker: should this word have come behind its last, it is missed.
-                    resume(connection, id, &report.connection, worker, report.now, report.lease_until)
-                        .await?;
+                    let (publisher, now, lease_until) = (&report.connection, report.now, report.lease_until);
+                    resume(connection, &[Back { stream: id, publisher, worker, now, lease_until }]).await?;
                     return Ok(Renewed::Resumed);
                 }
                 // Nothing waits for the disk because of it: one that a crash of the database forgets is said
@@ -117,29 +119,53 @@ impl Store {
         let mut connection = self.connection().await?;
         connection
             .transaction(async |connection| match publishing_over(connection, gone, key_hash).await? {
-                Some(id) => Ok(interrupt(connection, id, gone, None, now, until).await?),
+                Some(id) => Ok(interrupt(connection, id, gone, now, until).await?),
                 None => Ok(false),
             })
             .await
     }
 
-    /// The publisher of a stream is held to be gone; the stream waits for it until `until`. False, and nothing
-    /// changes, when anything was heard of that publisher since `seen` was read, or the stream has another one.
+    /// The publishers of these streams are held to be gone; the streams wait for them until `until`. Which of them do: one
+    /// of whose publisher anything was heard since it was seen like that, or that has another one, stays as it is.
     ///
-    /// The stream is named by its id: two may have publishers of the same number while nginx has just begun anew.
+    /// Streams are named by their ids: two may have publishers of the same number while nginx has just begun anew.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails; then none of them waits.
     pub async fn interrupt_silent(
         &self,
-        seen: &Publishing,
+        seen: &[&Publishing],
         now: DateTime<Utc>,
         until: DateTime<Utc>,
-    ) -> Result<bool> {
+    ) -> Result<Vec<StreamId>> {
         let mut connection = self.connection().await?;
-        let (id, gone, unheard) = (seen.stream, &seen.connection, Some(seen.deadline));
         connection
-            .transaction(async |connection| Ok(interrupt(connection, id, gone, unheard, now, until).await?))
+            .transaction(async |connection| {
+                let touched: Vec<ChannelId> = seen.iter().map(|it| it.channel).collect();
+                lock_each(connection, &touched).await?;
+                let there = publishing_on(connection, &touched).await?;
+                // Every word of a publisher gives it another deadline; an earlier one if the clock was set back.
+                let who = |it: &Publishing| (it.stream, it.connection.clone(), it.deadline);
+                let seen: HashSet<_> = seen.iter().map(|it| who(it)).collect();
+                let silent =
+                    there.iter().filter(|it| it.state == StreamState::Live && seen.contains(&who(it)));
+                let ids: Vec<StreamId> = silent.map(|it| it.stream).collect();
+                if ids.is_empty() {
+                    return Ok(ids);
+                }
+                // Should it be heard of again, it was looked for at the wrong worker.
+                let waiting = (
+                    streams::state.eq(StreamState::Interrupted),
+                    streams::deadline.eq(until),
+                    streams::worker.eq(None::<i32>),
+                );
+                diesel::update(streams::table.filter(streams::id.eq_any(&ids)))
+                    .set(waiting)
+                    .execute(connection)
+                    .await?;
+                report(connection, &ids, EventKind::Interrupted, None, now).await?;
+                Ok(ids)
+            })
             .await
     }
 
@@ -183,35 +209,55 @@ pub(super) async fn repeat(
     Ok(())
 }
 
-pub(super) async fn resume(
-    connection: &mut AsyncPgConnection,
-    id: StreamId,
-    publisher: &Connection,
+/// A publisher that is back on its stream.
+pub(super) struct Back<'a> {
+    stream: StreamId,
+    publisher: &'a Connection,
     worker: Option<i32>,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
-) -> QueryResult<()> {
-    diesel::update(streams::table.find(id))
-        .set((
-            streams::state.eq(StreamState::Live),
-            streams::node.eq(&publisher.node),
-            streams::connection.eq(publisher.number),
-            streams::worker.eq(worker),
-            streams::stalls.eq(0),
-            streams::deadline.eq(lease_until),
-        ))
+}
+
+impl<'a> Back<'a> {
+    pub(super) fn of(stream: StreamId, new: &'a NewStream) -> Self {
+        let NewStream { connection: publisher, worker, now, lease_until, .. } = new;
+        Self { stream, publisher, worker: *worker, now: *now, lease_until: *lease_until }
+    }
+}
+
+// As arrays, so that the statement is the same for any number of them and stays prepared.
+const RESUME: &str = "UPDATE streams
+    SET state = 'live', node = back.node, connection = back.connection, worker = back.worker, stalls = 0,
+        deadline = back.deadline
+    FROM unnest($1, $2, $3, $4, $5) AS back (id, node, connection, worker, deadline) WHERE streams.id = back.id";
+
+/// Streams go on, each with the publisher that came back to it; none is named twice.
+pub(super) async fn resume(connection: &mut AsyncPgConnection, back: &[Back<'_>]) -> QueryResult<()> {
+    if back.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(back: &'a [Back<'a>], of: impl Fn(&'a Back<'a>) -> T) -> Vec<T> {
+        back.iter().map(of).collect()
+    }
+    let ids = column(back, |it| it.stream);
+    diesel::sql_query(RESUME)
+        .bind::<Array<SqlUuid>, _>(&ids)
+        .bind::<Array<Text>, _>(column(back, |it| it.publisher.node.as_str()))
+        .bind::<Array<BigInt>, _>(column(back, |it| it.publisher.number))
+        .bind::<Array<Nullable<Integer>>, _>(column(back, |it| it.worker))
+        .bind::<Array<Timestamptz>, _>(column(back, |it| it.lease_until))
         .execute(connection)
         .await?;
-    report(connection, id, EventKind::Resumed, None, now).await
+    // They came together, and none before it was let in.
+    let now = back.iter().map(|it| it.now).max().unwrap_or_default();
+    report(connection, &ids, EventKind::Resumed, None, now).await
 }
 
 /// The state is checked again by the update itself: whoever comes second changes nothing and reports nothing.
-/// `unheard` is the deadline that the stream must still have.
 async fn interrupt(
     connection: &mut AsyncPgConnection,
     id: StreamId,
     publisher: &Connection,
-    unheard: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> QueryResult<bool> {
@@ -221,20 +267,10 @@ async fn interrupt(
         .filter(streams::node.eq(&publisher.node))
         .filter(streams::connection.eq(publisher.number));
     let waiting = (streams::state.eq(StreamState::Interrupted), streams::deadline.eq(until));
-    let changed = match unheard {
-        None => diesel::update(live).set(waiting).execute(connection).await?,
-        // Every word of a publisher gives it another deadline; an earlier one if the clock was set back. Should it be
-        // heard of again, it was looked for at the wrong worker.
-        Some(deadline) => {
-            let silent = live.filter(streams::deadline.eq(deadline));
-            let waiting = (waiting, streams::worker.eq(None::<i32>));
-            diesel::update(silent).set(waiting).execute(connection).await?
-        }
-    };
-    if changed == 0 {
+    if diesel::update(live).set(waiting).execute(connection).await? == 0 {
         return Ok(false);
     }
-    report(connection, id, EventKind::Interrupted, None, now).await?;
+    report(connection, &[id], EventKind::Interrupted, None, now).await?;
     Ok(true)
 }
 
@@ -259,23 +295,24 @@ pub(super) async fn end_on_channel(
         .await?;
     let off_the_air = (channels::live.eq(false), channels::current_viewers.eq(0));
     diesel::update(channels::table.find(channel)).set(off_the_air).execute(connection).await?;
-    report(connection, ending.stream, EventKind::Stopped, Some(reason), now).await?;
+    report(connection, &[ending.stream], EventKind::Stopped, Some(reason), now).await?;
     let Publishing { stream, loc, protected, connection, .. } = ending;
     Ok(Some(EndedStream { stream, loc, protected, connection }))
 }
 
+/// Writes into the log what happened to these streams, in that order.
 async fn report(
     connection: &mut AsyncPgConnection,
-    stream: StreamId,
+    ids: &[StreamId],
     kind: EventKind,
     reason: Option<StopReason>,
     at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let (channel_id, loc, topic_id, protected) = streams::table
-        .find(stream)
-        .select((streams::channel_id, streams::loc, streams::topic_id, streams::protected))
-        .first::<(ChannelId, Loc, Option<TopicId>, bool)>(connection)
-        .await?;
-    let happened = Happened { at, kind, stream_id: stream, channel_id, loc, topic_id, protected, reason };
-    append(connection, &[happened]).await
+    let of = (streams::id, streams::channel_id, streams::loc, streams::topic_id, streams::protected);
+    let rows = streams::table.filter(streams::id.eq_any(ids)).select(of).load(connection).await?;
+    let happened = |(stream_id, channel_id, loc, topic_id, protected)| {
+        (stream_id, Happened { at, kind, stream_id, channel_id, loc, topic_id, protected, reason })
+    };
+    let mut happened: HashMap<StreamId, Happened> = rows.into_iter().map(happened).collect();
+    append(connection, &ids.iter().filter_map(|id| happened.remove(id)).collect::<Vec<_>>()).await
 }
