@@ -52,11 +52,14 @@ impl PageArguments {
     }
 }
 
-/// What a page costs, for the limit on complexity: as many of its inside as it may hold.
+/// What a list costs whatever is asked of it: a statement, which takes PostgreSQL as long as hundreds of fields take us.
+const LIST: usize = 300;
+
+/// What a page costs, for the limit on complexity: the list, and as many of its inside as it may hold.
 pub(super) fn cost(first: Option<i32>, last: Option<i32>, inside: usize) -> usize {
     // A page of one is charged as a usual one: what is asked of a list as a whole, its count, costs as much for either.
     let asked = first.or(last).unwrap_or(DEFAULT).clamp(DEFAULT, MOST);
-    1 + usize::try_from(asked).unwrap_or(1) * inside
+    LIST + usize::try_from(asked).unwrap_or(1) * inside
 }
 
 /// Whether one of these fields is asked of the rows of the list that is being resolved.

@@ -26,7 +26,7 @@ const STREAM: &str =
     playbackUrl dvrUrl thumbnailUrl previewUrl";
 
 /// As much as the limit on cost admits.
-fn dear(ids: &[String]) -> Vec<Attack> {
+fn dear(ids: &[String], locs: &[String]) -> Vec<Attack> {
     let query = |name, query| Attack { name, query, variables: json!({}) };
     let a_hundred = |field: &str| format!("{field}(first: 100) {{ nodes");
     vec![
@@ -50,7 +50,7 @@ fn dear(ids: &[String]) -> Vec<Attack> {
             "many lists",
             format!(
                 "{{ {} }}",
-                (0..120)
+                (0..27)
                     .map(|n| format!("a{n}: channels(filter: {{live: true}}) {{ nodes {{ loc name }} }} "))
                     .collect::<String>()
             ),
@@ -59,7 +59,7 @@ fn dear(ids: &[String]) -> Vec<Attack> {
             "many counts",
             format!(
                 "{{ {} }}",
-                (0..120)
+                (0..7)
                     .map(|n| format!("a{n}: channels(filter: {{search: \"chan\"}}) {{ totalCount }} "))
                     .collect::<String>()
             ),
@@ -69,6 +69,21 @@ fn dear(ids: &[String]) -> Vec<Attack> {
             "{ channels(first: 20) { nodes { pastStreams(first: 20) { nodes { id uuid name state startedAt
                 channel { id name } } } } } }"
                 .to_owned(),
+        ),
+        query(
+            "many things one by one",
+            format!(
+                "{{ {} {} }}",
+                (0..125)
+                    .map(|n| format!("a{n}: user(handle: \"somebody_{n}\") {{ id }} "))
+                    .collect::<String>(),
+                locs.iter()
+                    .map(|loc| format!(
+                        "c{}: channel(loc: \"{loc}\") {{ name stream {{ name }} }} ",
+                        loc.replace('-', "")
+                    ))
+                    .collect::<String>()
+            ),
         ),
         Attack {
             name: "nodes",
@@ -125,18 +140,21 @@ async fn what_the_dearest_documents_cost() {
     // Nobody publishes, so the streams are interrupted at once; they stay for as long as they are waited for.
     let site = Site::start(&["--reconnect-window", "30m"]).await;
     let owner = Actor::streamer(&site, "owner").await;
-    let mut ids = Vec::new();
+    let (mut ids, mut locs) = (Vec::new(), Vec::new());
     for number in 0..100 {
         let channel = owner.channel(&format!("Channel {number}"), false).await;
         goes_on_the_air(&site, &channel, 1_000_000 + number).await;
         ids.push(channel.id);
+        locs.push(channel.loc);
     }
     let on_the_air = owner.data("{ liveStreams { totalCount } }", json!({})).await;
     assert_eq!(on_the_air["liveStreams"]["totalCount"], 100);
 
     let mut wrong = Vec::new();
-    for (attack, is_dear) in
-        attacks(&ROOT).into_iter().map(|it| (it, false)).chain(dear(&ids).into_iter().map(|it| (it, true)))
+    for (attack, is_dear) in attacks(&ROOT)
+        .into_iter()
+        .map(|it| (it, false))
+        .chain(dear(&ids, &locs).into_iter().map(|it| (it, true)))
     {
         let (ours, theirs, answer) = price(&site, &owner, &attack).await;
         let cost = &answer["extensions"]["cost"];
