@@ -40,9 +40,9 @@ pub const MAX_FRAGMENTS: usize = 100;
 /// The most selections once all fragments are expanded, summed over all definitions, one inside inline fragments
 /// counted once for each: the rules that compare fields walk them that often.
 pub const MAX_EXPANSION: u64 = 10_000;
-/// How large an answer about the schema may be, in fields, by the estimate in `cost`: one and a half
-/// times the whole introspection query, which is the largest that a tool asks for.
-pub const MAX_INTROSPECTION: u64 = 90_000;
+/// How large an answer about the schema may be, in fields, by the estimate in `cost`: one and a
+/// quarter times the whole introspection query, which is the largest that a tool asks for.
+pub const MAX_INTROSPECTION: u64 = 75_000;
 /// The most aliases: enough for a page of a hundred things asked for one by one, twice.
 pub const MAX_ALIASES: usize = 256;
 /// The most directives: they are looked up one by one, wherever they stand.

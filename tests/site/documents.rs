@@ -43,7 +43,7 @@ fn dear(ids: &[String], locs: &[String]) -> Vec<Attack> {
             format!(
                 "{{ {} {{ {} }} }} }}",
                 a_hundred("channels"),
-                (0..98).map(|n| format!("a{n}: name ")).collect::<String>()
+                (0..96).map(|n| format!("a{n}: name ")).collect::<String>()
             ),
         ),
         query(
