@@ -74,7 +74,7 @@ fn selections(&Root { plain, other, given, .. }: &Root) -> Vec<Attack> {
         attack("long names", format!("{{ {} }}", format!("{} ", "n".repeat(128)).repeat(500))),
         attack(
             "unknown arguments",
-            format!("{{ {} }}", each(18, |_| format!("{} ", given(&each(90, |n| format!("x{n}:1 ")))))),
+            format!("{{ {} }}", each(18, |_| format!("{plain}({}) ", each(90, |n| format!("x{n}:1 "))))),
         ),
     ]
 }
@@ -90,7 +90,7 @@ fn texts_and_values(&Root { plain, taking, .. }: &Root) -> Vec<Attack> {
         attack("many comments", format!("{}{{{plain}}}", "#\n".repeat(32_000))),
         attack("nothing but commas", format!("{{{plain}{}}}", ",".repeat(65_000))),
         attack("values in lists", given(format!("{}1{} ", "[".repeat(25), "]".repeat(25)).repeat(90))),
-        attack("objects in objects", given(format!("{}1{}", "{a:".repeat(28), "}".repeat(28)))),
+        attack("objects in objects", given(format!("{}1{}", "{a:".repeat(29), "}".repeat(29)))),
     ]
 }
 
@@ -109,7 +109,7 @@ fn repetitions(&Root { plain, taking, .. }: &Root) -> Vec<Attack> {
             format!(
                 "query($t: String = \"{}\") {{ {} }}",
                 "x".repeat(1_000),
-                format!("{} ", taking("$t")).repeat(500)
+                format!("{} ", taking("$t")).repeat(690)
             ),
         ),
         attack("directives", format!("{{ {plain} {} }}", "@include(if: true) ".repeat(256))),
