@@ -12,7 +12,10 @@ use super::scalar::{ByteCount, DateTime, NodeId, UuidScalar, int, recording_id};
 use super::stream::Stream;
 use super::{input, source};
 use crate::auth::{Action, Admission, Viewer};
-use crate::store::{self, Loc, RecordingChange, RecordingState as State, StreamId};
+use crate::store::{self, Loc, Page, RecordingChange, RecordingState as State, StreamId};
+
+/// How many of the newest recordings are told of again when changes to them were missed.
+const MISSED: i64 = 100;
 
 /// How far a recording is.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -259,16 +262,19 @@ async fn changes(
     present.retain(|it| it.row.channel_id == channel.id && is_shown(&viewer, it, &channel));
     let told = |recording: store::Recording| (Some(recording.stream.id.0), recording);
     let known = (parts.store.clone(), viewer, channel);
-    let later = source::at(loc, changes).filter_map(move |id| {
+    let later = source::at(loc, changes, move |id| {
         let (store, viewer, channel) = known.clone();
         async move {
-            let found = store.recordings(&[id]).await;
-            let found = found.inspect_err(|error| tracing::warn!(%error, "a recording cannot be told of"));
-            let found = found.ok().and_then(|mut found| found.pop());
-            found.filter(|it| is_shown(&viewer, it, &channel)).map(told)
+            let mut found = match id {
+                Some(id) => store.recordings(&[id]).await?,
+                // What is in work is among the newest, and so is most of what anybody changes.
+                None => store.list_recordings(channel.id, true, &Page::first(MISSED)).await?.rows,
+            };
+            found.retain(|it| is_shown(&viewer, it, &channel));
+            Ok(found)
         }
     });
-    Ok(stream::iter(present.into_iter().map(told)).chain(later))
+    Ok(stream::iter(present).chain(later).map(told))
 }
 
 /// Changes to recordings.

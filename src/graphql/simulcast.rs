@@ -334,13 +334,14 @@ async fn changes(
     let told = |target: Target| (Some(target.id.0), target);
     let present = parts.store.targets_of(&[channel.id]).await?;
     let store = parts.store.clone();
-    let later = source::at(loc, changes).filter_map(move |id| {
+    let later = source::at(loc, changes, move |id| {
         let store = store.clone();
         async move {
-            let found = store.targets(&[id]).await;
-            let found = found.inspect_err(|error| tracing::warn!(%error, "a target cannot be told of"));
-            found.ok().and_then(|mut found| found.pop()).map(told)
+            match id {
+                Some(id) => store.targets(&[id]).await,
+                None => store.targets_of(&[channel.id]).await,
+            }
         }
     });
-    Ok(stream::iter(present.into_iter().map(told)).chain(later))
+    Ok(stream::iter(present).chain(later).map(told))
 }

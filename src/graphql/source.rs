@@ -23,7 +23,7 @@ use super::error::{self, Result};
 use super::load::{self, Loads};
 use super::{Graph, Requester, price};
 use crate::realtime::Keeps;
-use crate::store::Loc;
+use crate::store::{Loc, StoreError};
 
 /// How many events are answered together, with shared loads.
 const TOGETHER: usize = 64;
@@ -108,20 +108,36 @@ where
     Ok(stream::iter(event))
 }
 
-/// What changes at `loc`, of all that is told of. A reader that is too slow misses some.
-pub(super) fn at<Id: Clone + Send + 'static>(
+/// What changes at `loc`, of all that is told of, as `look` finds it by its id: with none, whatever may have changed there,
+/// for a reader that is too slow misses some. While the database is away it is waited for.
+pub(super) fn at<Id, T, F>(
     loc: Loc,
     changes: broadcast::Receiver<(Loc, Id)>,
-) -> impl Stream<Item = Id> + Send {
-    stream::unfold(changes, move |mut changes| async move {
-        loop {
+    look: impl Fn(Option<Id>) -> F + Send,
+) -> impl Stream<Item = T> + Send
+where
+    Id: Copy + Send + 'static,
+    T: Send,
+    F: Future<Output = std::result::Result<Vec<T>, StoreError>> + Send,
+{
+    let found = stream::unfold((changes, look), move |(mut changes, look)| async move {
+        let id = loop {
             match changes.recv().await {
-                Ok((there, id)) if there == loc => return Some((id, changes)),
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Ok((there, id)) if there == loc => break Some(id),
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => break None,
                 Err(RecvError::Closed) => return None,
             }
+        };
+        loop {
+            match look(id).await {
+                Ok(found) => return Some((stream::iter(found), (changes, look))),
+                Err(error) => tracing::warn!(%error, "what has changed cannot be told of yet"),
+            }
+            tokio::time::sleep(BREATHER).await;
         }
-    })
+    });
+    found.flatten()
 }
 
 /// A subscription as it was asked for. Many have the same document, of which there is one copy.
@@ -284,4 +300,43 @@ fn is_given(argument: &str, operation: &OperationDefinition, variables: &Variabl
     let definition = operation.variable_definitions.iter().find(|it| it.node.name.node == name);
     let default = definition.and_then(|it| it.node.default_value.as_ref()).map(|value| &value.node);
     variables.get(name).or(default).is_some_and(|value| *value != Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is looked for, one after the other, of what is sent before anybody reads.
+    async fn looked_for(room: usize, sent: &[(Loc, u32)]) -> Vec<Option<u32>> {
+        let (changes, unread) = broadcast::channel(room);
+        for change in sent {
+            changes.send(*change).unwrap();
+        }
+        drop(changes);
+        at(Loc(Uuid::nil()), unread, |id| async move { Ok(vec![id]) }).collect().await
+    }
+
+    #[tokio::test]
+    async fn what_changes_elsewhere_is_not_told() {
+        let (here, there) = (Loc(Uuid::nil()), Loc(Uuid::max()));
+        assert_eq!(looked_for(4, &[(here, 1), (there, 2), (here, 3)]).await, [Some(1), Some(3)]);
+    }
+
+    #[tokio::test]
+    async fn who_missed_something_is_told_of_all_that_may_have_changed() {
+        let here = Loc(Uuid::nil());
+        assert_eq!(looked_for(2, &[(here, 1), (here, 2), (here, 3)]).await, [None, Some(2), Some(3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changes_while_the_database_is_away_is_told_once_it_is_back() {
+        let (changes, unread) = broadcast::channel(1);
+        changes.send((Loc(Uuid::nil()), 1)).unwrap();
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let mut told = std::pin::pin!(at(Loc(Uuid::nil()), unread, |id| {
+            let tried = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            async move { if tried < 3 { Err(StoreError::Away("gone".into())) } else { Ok(vec![id]) } }
+        }));
+        assert_eq!(told.next().await, Some(Some(1)));
+    }
 }
