@@ -1,5 +1,6 @@
 //! The settings: each one a flag and a `TALLY_…` variable (the flag wins), checked once, before anything starts.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,11 @@ pub struct Settings {
     /// How long after its last request a viewer session counts, from 3s to 10m.
     #[arg(long, env = "TALLY_VIEWER_TTL", default_value = "12s", value_name = "TIME", value_parser = viewer_ttl)]
     pub viewer_ttl: Duration,
+
+    /// The bus between several API nodes. This version runs as one and refuses any, for two that do not know of each other
+    /// would each call its own viewers all of them.
+    #[arg(long, env = "TALLY_NATS_URL", hide_env_values = true, value_name = "URL", value_parser = no_bus)]
+    pub nats_url: Option<Infallible>,
 
     /// How far viewers can go back in what is on the air, from 0s (not at all) to 12h. It takes that much of each stream on
     /// the disk.
@@ -289,6 +295,10 @@ fn reconnect_window(text: &str) -> Result<Duration, String> {
 
 fn dvr_window(text: &str) -> Result<Duration, String> {
     between(text, Duration::ZERO, Duration::from_secs(12 * 60 * 60))
+}
+
+fn no_bus(_: &str) -> Result<Infallible, &'static str> {
+    Err("this version runs as one API node; leave it out, and run one `serve` for each database")
 }
 
 fn viewer_ttl(text: &str) -> Result<Duration, String> {
