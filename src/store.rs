@@ -152,6 +152,12 @@ impl Store {
         self.pool.get().await.map_err(|error| StoreError::Away(error.to_string()))
     }
 
+    /// How many connections are in use, and how many callers wait for one.
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.waiting)
+    }
+
     /// Brings the schema up to this version's.
     ///
     /// # Errors

@@ -10,6 +10,44 @@ use clap::ValueEnum;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+/// Every figure, by the word of its kind and its name, with what it says. `docs/operating.md` has the same.
+pub const FIGURES: [(&str, &str, &str); 22] = [
+    ("gauge", "tally_streams_on_the_air", "streams live or interrupted, now"),
+    ("gauge", "tally_viewers", "viewer sessions, now"),
+    ("counter", "tally_events_total", "events that this process has read from the log, by `kind`"),
+    (
+        "summary",
+        "tally_event_delay_seconds",
+        "from when something happened to when its event went to subscribers",
+    ),
+    ("counter", "tally_deliveries_total", "answers that subscribers took at once"),
+    ("counter", "tally_stops_total", "streams that ended, by `reason`, as `StreamStopped` has it"),
+    (
+        "counter",
+        "tally_sweeps_total",
+        "comparisons of rows with nginx, one a second, by `outcome`: whole, failed",
+    ),
+    ("counter", "tally_nginx_silent_total", "comparisons for which nginx gave no answer"),
+    ("counter", "tally_publishers_total", "publishers with a key of ours that came, by `outcome`"),
+    ("summary", "tally_publish_seconds", "how long a publisher that came waited for the API"),
+    ("counter", "tally_playlist_reports_total", "playlists given out, as nginx reports them"),
+    ("summary", "tally_playlist_report_delay_seconds", "from a playlist given out to its session counted"),
+    (
+        "counter",
+        "tally_count_writes_total",
+        "writes of counts, one a second at most, by `outcome`: written, failed",
+    ),
+    ("counter", "tally_graphql_requests_total", "GraphQL over HTTP, by HTTP `status`"),
+    ("summary", "tally_graphql_seconds", "how long GraphQL over HTTP took"),
+    ("counter", "tally_errors_total", "GraphQL errors, by `code`"),
+    ("counter", "tally_limited_total", "who was told to come later, by the limit `at` which"),
+    ("gauge", "tally_sockets", "open WebSockets, now"),
+    ("counter", "tally_sockets_closed_total", "WebSockets that we closed, by the `code` of the close"),
+    ("gauge", "tally_database_connections", "connections to the database in use, of 16"),
+    ("gauge", "tally_database_waiting", "who waits for one"),
+    ("gauge", "tally_tasks", "tasks of the process: some for its own work, one or two for each connection"),
+];
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -48,14 +86,28 @@ impl Metrics {
     /// When somebody else has set a recorder before.
     pub fn gather() -> Self {
         static GATHERED: OnceLock<Metrics> = OnceLock::new();
-        let install =
-            || Self(PrometheusBuilder::new().install_recorder().expect("nobody else keeps figures"));
+        let install = || {
+            let figures = PrometheusBuilder::new().install_recorder().expect("nobody else keeps figures");
+            for (kind, name, what) in FIGURES {
+                match kind {
+                    "counter" => metrics::describe_counter!(name, what),
+                    "gauge" => metrics::describe_gauge!(name, what),
+                    _ => metrics::describe_histogram!(name, what),
+                }
+            }
+            Self(figures)
+        };
         GATHERED.get_or_init(install).clone()
+    }
+
+    /// Sums up what was measured: until then each measurement is kept by itself, also where nobody asks for the figures.
+    pub fn sum_up(&self) {
+        self.0.run_upkeep();
     }
 
     /// The figures in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
+        self.sum_up();
         self.0.render()
     }
 }

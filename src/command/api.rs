@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
 
 use super::sweep;
 use crate::ambient::{Chance, Clock};
@@ -14,7 +15,7 @@ use crate::config::Settings;
 use crate::graphql::{Graph, Parts as GraphParts};
 use crate::http::{self, Internal, Public};
 use crate::ingest::{Ingest, Nginx, Parts as IngestParts, Sweeper};
-use crate::lifecycle::{Failure, Tasks};
+use crate::lifecycle::{Failure, Pace, Tasks};
 use crate::media::{
     Bucket, Clips, Covers, Files, Health, Janitor, Joiner, Keep, Mover, PlaybackTokens, Recorder, Renditions,
     Shelf, Simulcast, Thumbnails,
@@ -28,6 +29,9 @@ const CLIPS: (usize, Duration) = (10, Duration::from_secs(10 * 60));
 
 /// How many covers somebody may upload, in which time.
 const COVERS: (usize, Duration) = (20, Duration::from_secs(10 * 60));
+
+/// How often figures are summed up.
+const SUMMED_UP: Duration = Duration::from_secs(5);
 
 /// What the API stands on.
 pub struct Ground {
@@ -80,7 +84,7 @@ impl Api {
         let Ground { store, secrets, clock, chance, passwords } = ground;
         let secrets = Arc::new(secrets);
         let keyring = Keyring::new(&secrets, chance.clone());
-        let log = Log::follow(store.clone(), tasks).await?;
+        let log = Log::follow(store.clone(), clock.clone(), tasks).await?;
         let presence = Presence::new(clock.clone(), settings.viewer_ttl);
         presence.start(store.clone(), &log, tasks).await?;
         let ingest = Ingest::new(IngestParts {
@@ -149,6 +153,7 @@ impl Api {
         let listening = realtime::listen(reports, presence.clone(), is_secret, stop.clone());
         self.media.go(self, tasks).await?;
         tasks.keep("playlist requests", listening);
+        tasks.keep("figures", sum_up(stop.clone()));
         tasks.keep("streams", Sweeper::new(self.ingest.clone()).run(stop.clone()));
         tasks.keep("retention", sweep::run(self.store.clone(), self.clock.clone(), stop.clone()));
         Ok(())
@@ -209,6 +214,14 @@ impl Media {
         tasks.keep("thumbnails", thumbnails.run(tasks.clone(), stop.clone()));
         Ok(())
     }
+}
+
+async fn sum_up(stop: CancellationToken) -> Result<(), Failure> {
+    let (metrics, mut pace) = (Metrics::gather(), Pace::new(SUMMED_UP, stop));
+    while pace.beat().await {
+        metrics.sum_up();
+    }
+    Ok(())
 }
 
 /// What is kept of recordings.

@@ -47,11 +47,13 @@ pub(super) async fn answer<G: Answers>(public: &Arc<Public<G>>, request: Request
         Ok(response) => response,
         Err(refused) => refused.written(media),
     };
-    let milliseconds = public.clock.elapsed().saturating_sub(started).as_millis();
+    let took = public.clock.elapsed().saturating_sub(started);
+    let milliseconds = took.as_millis();
     let operation = line.operation.as_deref().unwrap_or("none");
     let (status, queries) = (response.status().as_u16(), line.queries.map_or(0, |queries| queries.count()));
     tracing::info!(operation = %operation, status, queries, milliseconds, "graphql");
     metrics::counter!("tally_graphql_requests_total", "status" => status.to_string()).increment(1);
+    metrics::histogram!("tally_graphql_seconds").record(took);
     response
 }
 

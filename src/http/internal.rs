@@ -120,8 +120,10 @@ impl Internal {
         let (streams, viewers) = self.presence.size();
         metrics::gauge!("tally_streams_on_the_air").set(streams);
         metrics::gauge!("tally_viewers").set(viewers);
-        let tasks = Handle::current().metrics().num_alive_tasks();
-        metrics::gauge!("tally_tasks").set(u32::try_from(tasks).unwrap_or(u32::MAX));
+        let (used, waiting) = self.store.connections();
+        metrics::gauge!("tally_database_connections").set(used as f64);
+        metrics::gauge!("tally_database_waiting").set(waiting as f64);
+        metrics::gauge!("tally_tasks").set(Handle::current().metrics().num_alive_tasks() as f64);
         self.metrics.render()
     }
 

@@ -327,6 +327,8 @@ fn tidy(mut error: ServerError) -> ServerError {
         let code = missing_code(&mut error);
         error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", code);
     }
+    let code = code(&error).unwrap_or_default().to_owned();
+    metrics::counter!("tally_errors_total", "code" => code).increment(1);
     error
 }
 

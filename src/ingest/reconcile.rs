@@ -62,9 +62,14 @@ impl Sweeper {
     pub async fn run(mut self, stop: CancellationToken) -> std::result::Result<(), Failure> {
         let mut pace = Pace::new(SWEEP, stop);
         while pace.beat().await {
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "streams cannot be swept");
-            }
+            let outcome = match self.sweep().await {
+                Ok(()) => "whole",
+                Err(error) => {
+                    tracing::warn!(%error, "streams cannot be swept");
+                    "failed"
+                }
+            };
+            metrics::counter!("tally_sweeps_total", "outcome" => outcome).increment(1);
         }
         Ok(())
     }
@@ -104,7 +109,10 @@ impl Sweeper {
             self.missing.clear();
             return Ok(());
         }
-        let Ok(carried) = self.ingest.nginx.carried().await else { return Ok(()) };
+        let Ok(carried) = self.ingest.nginx.carried().await else {
+            metrics::counter!("tally_nginx_silent_total").increment(1);
+            return Ok(());
+        };
         self.rounds = self.rounds.wrapping_add(1);
         let renoted = self.rounds.is_multiple_of(NOTED);
         let (mut missing, mut gone) = (HashSet::new(), Vec::new());

@@ -221,6 +221,7 @@ impl<O: Outlet> Groups<O> {
             sent += deliveries.filter(|delivery| *delivery == Delivery::Sent).count();
             yield_now().await;
         }
+        metrics::counter!("tally_deliveries_total").increment(sent as u64);
         // Whoever leaves last says so once: it may have been heard already.
         if sent == 0 && !lock(&group.state).over {
             group.stirred.notified().await;

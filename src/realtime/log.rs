@@ -14,6 +14,7 @@ use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Tasks};
 use crate::store::{Backlog, Event, Loc, Position, Store, StoreError, TopicId, WakeUps};
 
@@ -28,6 +29,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Log {
     store: Store,
+    clock: Clock,
     live: broadcast::Sender<Arc<Event>>,
     epoch: uuid::Uuid,
     seen: Arc<AtomicI64>,
@@ -81,10 +83,11 @@ impl Log {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn follow(store: Store, tasks: &Tasks) -> Result<Self, StoreError> {
+    pub async fn follow(store: Store, clock: Clock, tasks: &Tasks) -> Result<Self, StoreError> {
         let end = store.log_end().await?;
         let log = Self {
             store,
+            clock,
             live: broadcast::channel(KEPT).0,
             epoch: end.epoch,
             seen: Arc::new(AtomicI64::new(end.number)),
@@ -190,6 +193,15 @@ impl Log {
         }
     }
 
+    fn note(&self, event: &Event) {
+        metrics::counter!("tally_events_total", "kind" => event.kind.word()).increment(1);
+        if let Some(reason) = event.reason {
+            metrics::counter!("tally_stops_total", "reason" => reason.word()).increment(1);
+        }
+        let delay = (self.clock.now() - event.at).to_std().unwrap_or_default();
+        metrics::histogram!("tally_event_delay_seconds").record(delay);
+    }
+
     /// Reads whatever is new and passes it on.
     async fn advance(&self) -> Result<Advanced, LogError> {
         let mut advanced = Advanced::Nowhere;
@@ -198,7 +210,7 @@ impl Log {
             let Some(last) = events.last().map(|event| event.number) else { return Ok(advanced) };
             advanced = Advanced::Further;
             for event in events {
-                metrics::counter!("tally_events_total", "kind" => event.kind.word()).increment(1);
+                self.note(&event);
                 // Nobody listening is no failure.
                 let _ = self.live.send(event);
             }

@@ -156,8 +156,9 @@ impl Presence {
     }
 
     /// A session asked for the playlist at a time of day, in milliseconds since 1970, that we hear of only now: we may
-    /// have been without a processor, or stopped. It counts from then, and not at all once its time is over.
-    pub fn touch_at(&self, loc: Loc, session: &Session<'_>, at: i64) {
+    /// have been without a processor, or stopped. It counts from then, and not at all once its time is over. Says how
+    /// long it has waited.
+    pub fn touch_at(&self, loc: Loc, session: &Session<'_>, at: i64) -> Duration {
         let age = u64::try_from(self.0.clock.now().timestamp_millis() - at).unwrap_or(0);
         // Nothing waits for so long: the clocks differ, or somebody has set one.
         let age = if age > LONGEST_WAIT { 0 } else { age };
@@ -166,6 +167,7 @@ impl Presence {
             let expiry = (self.millis() + self.ttl_millis()).saturating_sub(age);
             self.shard(loc).touch(loc, key, expiry);
         }
+        Duration::from_millis(age)
     }
 
     /// A session said that it leaves.
@@ -222,7 +224,10 @@ impl Presence {
         if unsaved.is_empty() {
             return;
         }
-        if let Err(error) = store.write_counts(&unsaved).await {
+        let written = store.write_counts(&unsaved).await;
+        let outcome = if written.is_ok() { "written" } else { "failed" };
+        metrics::counter!("tally_count_writes_total", "outcome" => outcome).increment(1);
+        if let Err(error) = written {
             tracing::warn!(%error, "the audiences cannot be written");
             self.0.shards.iter().for_each(|shard| lock(shard).mark_all_unsaved());
         }

@@ -53,6 +53,7 @@ pub async fn listen(
         ready?;
         // One turn of the runtime for all that wait, not one for each.
         let mut is_drained = false;
+        let (mut taken, mut longest) = (0, None);
         for _ in 0..AT_ONCE {
             let length = match socket.try_recv(&mut datagram) {
                 Ok(length) => length,
@@ -67,10 +68,15 @@ pub async fn listen(
             };
             match Report::parse(&datagram[..length]) {
                 Some(report) if is_secret(report.secret) => {
-                    presence.touch_at(report.loc, &report.session(), report.at);
+                    taken += 1;
+                    longest = longest.max(Some(presence.touch_at(report.loc, &report.session(), report.at)));
                 }
                 _ => tracing::debug!("a datagram that is no report"),
             }
+        }
+        if let Some(longest) = longest {
+            metrics::counter!("tally_playlist_reports_total").increment(taken);
+            metrics::histogram!("tally_playlist_report_delay_seconds").record(longest);
         }
         // To wait for more is a turn for others as well.
         if !is_drained {

@@ -177,7 +177,9 @@ async fn a_subscriber_that_was_busy_elsewhere_misses_nothing() {
     let stage = Stage::set().await;
     stage.on_the_air(1).await;
     let stream = stream_of(&stage).await;
-    let log = Log::follow(stage.site.store.clone(), stage.site.lifecycle.tasks()).await.unwrap();
+    let log = Log::follow(stage.site.store.clone(), stage.site.clock.clone(), stage.site.lifecycle.tasks())
+        .await
+        .unwrap();
     let start = stage.site.store.log_end().await.unwrap();
     let late = log.subscribe(None, Filter::default()).await.unwrap();
     let mut prompt = Box::pin(log.subscribe(None, Filter::default()).await.unwrap());

@@ -31,16 +31,16 @@ const LIBRARIES: [(&str, &[(&str, &str)]); 4] = [
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
 
-struct Source {
+pub(crate) struct Source {
     /// Beneath its folder, with slashes.
-    path: String,
+    pub(crate) path: String,
     /// The module right beneath the crate.
     module: String,
     /// Without comments and without the tests at its end.
-    lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let sources = beneath("src");
     assert!(sources.len() > 40, "where have the sources gone?");
     sources

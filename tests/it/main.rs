@@ -19,6 +19,7 @@ mod doors;
 mod events;
 mod fan_out;
 mod fields;
+mod figures;
 mod frames;
 mod guessing;
 mod hostile;

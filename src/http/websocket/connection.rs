@@ -159,6 +159,7 @@ impl<G: Answers> Connection<G> {
             return;
         }
         let (code, reason) = close.code_and_reason();
+        metrics::counter!("tally_sockets_closed_total", "code" => code.to_string()).increment(1);
         // What waits goes out first: it was promised, and a frame that has begun must be ended.
         self.write(state, usize::MAX, |out| frame::close(out, code, &reason));
         if state.phase == Phase::Open {
