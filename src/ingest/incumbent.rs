@@ -54,9 +54,8 @@ impl Incumbents {
 
 /// The connection that nginx lists for a stream's publisher.
 pub(super) fn find<'a>(carried: &'a Carried, row: &Publishing) -> Option<&'a Carrier> {
-    let name = row.loc.stream_name(row.protected);
-    let same = |carrier: &&Carrier| carrier.connection == row.connection.number && carrier.name == name;
-    carried.publishers.iter().find(same)
+    let carrier = carried.publishers.get(&row.connection.number)?;
+    (carrier.name == row.loc.stream_name(row.protected)).then_some(carrier)
 }
 
 /// Absence from the list proves something only if the worker that was asked is the one that carried it, or the one

@@ -1,5 +1,6 @@
 //! What nginx itself says it carries, and the means to cut a publisher off.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ pub enum NginxError {
 pub struct Carried {
     /// The worker's process id. After a reload the old worker carries on with what it has, and is not asked.
     pub worker: i32,
-    /// Its publishers in the application `live`.
-    pub publishers: Vec<Carrier>,
+    /// Its publishers in the application `live`, by the numbers of their connections.
+    pub publishers: HashMap<i64, Carrier>,
 }
 
 /// A publisher that nginx carries.
@@ -50,8 +51,6 @@ pub struct Carried {
 pub struct Carrier {
     /// The name that we gave its stream.
     pub name: String,
-    /// Its connection's number.
-    pub connection: i64,
     /// What it sends, as far as nginx knows.
     pub media: Value,
 }
@@ -111,7 +110,7 @@ fn read(xml: &str) -> Result<Carried, NginxError> {
     Ok(Carried { worker, publishers })
 }
 
-fn publisher(stream: Node<'_, '_>) -> Option<Carrier> {
+fn publisher(stream: Node<'_, '_>) -> Option<(i64, Carrier)> {
     if !stream.has_tag_name("stream") {
         return None;
     }
@@ -120,7 +119,7 @@ fn publisher(stream: Node<'_, '_>) -> Option<Carrier> {
     };
     let client = stream.children().find(publishes)?;
     let connection = number(client, "id")?;
-    Some(Carrier { name: text(stream, "name")?.to_owned(), connection, media: media(stream) })
+    Some((connection, Carrier { name: text(stream, "name")?.to_owned(), media: media(stream) }))
 }
 
 fn media(stream: Node<'_, '_>) -> Value {
@@ -172,8 +171,9 @@ mod tests {
     fn statistics_name_the_publishers_of_live_alone() {
         let carried = read(STAT).unwrap();
         assert_eq!(carried.worker, 42);
-        let [carrier] = &carried.publishers[..] else { panic!("{carried:?}") };
-        assert_eq!((carrier.name.as_str(), carrier.connection), ("loc", 7));
+        let publishers: Vec<_> = carried.publishers.iter().collect();
+        let [(7, carrier)] = &publishers[..] else { panic!("{carried:?}") };
+        assert_eq!(carrier.name, "loc");
         assert_eq!(carrier.media["height"], 720.0);
         assert_eq!(carrier.media["videoKbps"], 1500.0);
     }

@@ -115,17 +115,11 @@ impl Sweeper {
         };
         self.rounds = self.rounds.wrapping_add(1);
         let renoted = self.rounds.is_multiple_of(NOTED);
-        let (mut missing, mut gone) = (HashSet::new(), Vec::new());
+        let (mut missing, mut gone, mut seen) = (HashSet::new(), Vec::new(), Vec::new());
         for row in rows.iter().filter(|row| row.state == StreamState::Live) {
             match find(&carried, row) {
                 Some(_) if row.worker == Some(carried.worker) && !renoted => {}
-                Some(carrier) => {
-                    let media = Some(&carrier.media);
-                    self.ingest
-                        .store
-                        .note_publishing(row.stream, &row.connection, carried.worker, media)
-                        .await?;
-                }
+                Some(carrier) => seen.push((row, &carrier.media)),
                 None if is_certainly_gone(&carried, row) => {
                     let publisher = (row.stream, row.connection.clone());
                     if self.missing.contains(&publisher) {
@@ -138,6 +132,7 @@ impl Sweeper {
             }
         }
         self.missing = missing;
+        self.ingest.store.note_publishing(carried.worker, &seen).await?;
         self.ingest.incumbents.give_up(&gone).await?;
         Ok(())
     }

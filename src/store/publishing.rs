@@ -4,8 +4,9 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
 
 use super::channels::lock_each;
 use super::schema::{channels, streams};
@@ -92,25 +93,35 @@ impl Store {
             .await
     }
 
-    /// Notes which nginx worker carries a publisher, and what it says is being sent.
+    /// Notes which nginx worker carries these publishers, each named once, and what it says is being sent. Who is
+    /// publishing there no more by now is left alone.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_publishing(
-        &self,
-        stream: StreamId,
-        carrier: &Connection,
-        worker: i32,
-        media: Option<&serde_json::Value>,
-    ) -> Result<()> {
-        let same = streams::table
-            .find(stream)
-            .filter(streams::node.eq(&carrier.node))
-            .filter(streams::connection.eq(carrier.number))
-            .filter(is_on_the_air());
-        let noted = (streams::worker.eq(worker), media.map(|media| streams::media.eq(media)));
-        diesel::update(same).set(noted).execute(&mut self.connection().await?).await?;
-        Ok(())
+    pub async fn note_publishing(&self, worker: i32, seen: &[(&Publishing, &Value)]) -> Result<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let channels: Vec<ChannelId> = seen.iter().map(|(row, _)| row.channel).collect();
+        let note = diesel::sql_query(
+            "UPDATE streams SET worker = $1, media = seen.media
+            FROM unnest($2, $3, $4, $5) AS seen (id, node, connection, media)
+            WHERE streams.id = seen.id AND streams.node = seen.node AND streams.connection = seen.connection
+                AND state <> 'ended'",
+        )
+        .bind::<Integer, _>(worker)
+        .bind::<Array<SqlUuid>, _>(seen.iter().map(|(row, _)| row.stream).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(seen.iter().map(|(row, _)| row.connection.node.as_str()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(seen.iter().map(|(row, _)| row.connection.number).collect::<Vec<_>>())
+        .bind::<Array<Jsonb>, _>(seen.iter().map(|(_, media)| *media).collect::<Vec<_>>());
+        let mut connection = self.connection().await?;
+        connection
+            .transaction(async |connection| {
+                lock_each(connection, &channels).await?;
+                note.execute(connection).await?;
+                Ok(())
+            })
+            .await
     }
 }
 
