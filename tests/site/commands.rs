@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::{Actor, Site, fresh_database, seconds, tally};
@@ -72,14 +72,17 @@ async fn a_fresh_database_is_served_once_it_has_been_migrated() {
         success(run(tally().args(["migrate", "--database-url", &url]), "").await);
     }
     let mut serving = serve().stderr(Stdio::piped()).spawn().expect("it starts");
-    tokio::time::sleep(seconds(2)).await;
-    assert_eq!(serving.try_wait().expect("a status"), None, "it serves");
+    let mut said = BufReader::new(serving.stderr.take().expect("a pipe")).lines();
+    let serves = async {
+        while !said.next_line().await.expect("a line").expect("it still speaks").contains(" serving ") {}
+    };
+    tokio::time::timeout(seconds(20), serves).await.expect("it serves");
     crate::support::send(
         i32::try_from(serving.id().expect("a process")).expect("a number"),
         rustix::process::Signal::INT,
     );
-    let output = tokio::time::timeout(seconds(10), serving.wait_with_output()).await;
-    success(output.expect("it stops").expect("a status"));
+    let status = tokio::time::timeout(seconds(10), serving.wait()).await;
+    assert!(status.expect("it stops").expect("a status").success());
 }
 
 /// Runs a command to its end with that on its standard input.
