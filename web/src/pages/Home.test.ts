@@ -97,6 +97,40 @@ it('shows a channel of the results going on the air and off it', async () => {
   expect(row().find('[data-test=state]').exists()).toBe(false)
 })
 
+it('shows channels that were made while nobody looked, and takes none away that was asked for', async () => {
+  const { page, answers } = await show({
+    Channels: ({ after }) => ({
+      channels: {
+        nodes: [channel(after ? 'old' : 'a')],
+        pageInfo: { hasNextPage: !after, endCursor: 'end' },
+      },
+    }),
+  })
+  const shown = () => page.findAll('[data-test=channel-row]').map((row) => row.text())
+  const lookAway = async () => {
+    const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true)
+    document.dispatchEvent(new Event('visibilitychange'))
+    await vi.advanceTimersByTimeAsync(30_000)
+    hidden.mockReturnValue(false)
+    document.dispatchEvent(new Event('visibilitychange'))
+    await flushPromises()
+    hidden.mockRestore()
+  }
+  const nodes = [channel('new'), channel('a')]
+  answers['Channels'] = { channels: { nodes, pageInfo: { hasNextPage: true, endCursor: 'end' } } }
+  await lookAway()
+  expect(shown()).toEqual([
+    expect.stringContaining('Channel new'),
+    expect.stringContaining('Channel a'),
+  ])
+  answers['Channels'] = { channels: { nodes: [channel('old')], pageInfo: last } }
+  await page.find('[data-test=channels] .more button').trigger('click')
+  await flushPromises()
+  expect(shown()).toHaveLength(3)
+  await lookAway()
+  expect(shown()).toHaveLength(3)
+})
+
 it('shows the cover of a channel, and its initial where there is none that may be shown', async () => {
   const nodes = [
     { ...channel('a'), imageUrl: '/covers/a/1.jpg' },
