@@ -102,11 +102,14 @@ impl Cast {
         if mutation == "createClip" {
             return json!({"streamId": stream, "lastSeconds": 5, "title": "Goal"});
         }
-        let made = "INSERT INTO clips (id, stream_id, channel_id, creator_id, title, duration_ms, bytes)
+        let made = format!(
+            "INSERT INTO clips (id, stream_id, channel_id, creator_id, title, duration_ms, bytes)
             SELECT gen_random_uuid(), streams.id, channel_id, owner_id, 'Goal', 5000, 1000
-            FROM streams JOIN channels ON channels.id = channel_id ORDER BY streams.id DESC LIMIT 1
-            RETURNING 'cl_' || replace(id::text, '-', '') AS line";
-        json!({"id": Sql::on(&self.site.url).await.lines(made).await.remove(0)})
+            FROM streams JOIN channels ON channels.id = channel_id WHERE streams.id = '{}'
+            RETURNING 'cl_' || replace(id::text, '-', '') AS line",
+            stream.trim_start_matches("st_")
+        );
+        json!({"id": Sql::on(&self.site.url).await.lines(&made).await.remove(0)})
     }
 
     /// A simulcast target of a new channel of the owner's.
