@@ -9,6 +9,7 @@ mod guesses;
 mod incumbent;
 mod nginx;
 mod reconcile;
+mod unwritten;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 use self::crowd::Crowd;
 use self::guesses::Guesses;
 use self::incumbent::{Incumbents, interrupted};
+use self::unwritten::Unwritten;
 use crate::ambient::{Chance, Clock};
 use crate::auth::{Action, Admission, Keyring, StreamKey, Viewer};
 use crate::lifecycle::Tasks;
@@ -52,6 +54,7 @@ pub struct Ingest {
     crowd: Crowd,
     incumbents: Incumbents,
     guesses: Guesses,
+    unwritten: Unwritten,
     window: Duration,
     /// How long a channel that was taken off the air refuses publishers.
     hold: Duration,
@@ -136,7 +139,7 @@ impl Ingest {
         let incumbents =
             Incumbents { store: store.clone(), nginx: nginx.clone(), clock: clock.clone(), window };
         let crowd = Crowd::new(incumbents.clone(), chance.clone(), hold, &tasks);
-        let guesses = Guesses::new(&clock, &chance);
+        let (guesses, unwritten) = (Guesses::new(&clock, &chance), Unwritten::new(clock.clone()));
         Self {
             store,
             presence,
@@ -148,6 +151,7 @@ impl Ingest {
             crowd,
             incumbents,
             guesses,
+            unwritten,
             window,
             hold,
         }
@@ -188,7 +192,10 @@ impl Ingest {
         let Some(key_hash) = self.key_hash(name) else { return Ok(false) };
         let now = self.clock.now();
         let report = Report { connection, key_hash, media_time, now, lease_until: now + LEASE };
-        Ok(match self.store.renew_lease(&report).await? {
+        self.unwritten.add(&report.connection);
+        let renewed = self.store.renew_lease(&report).await?;
+        self.unwritten.remove(&report.connection);
+        Ok(match renewed {
             Renewed::Live | Renewed::Resumed => true,
             Renewed::Stalled(times) => times < STALLS,
             Renewed::Unknown => false,

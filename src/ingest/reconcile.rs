@@ -90,7 +90,10 @@ impl Sweeper {
         }
         self.reconcile().await?;
         let overdue = store.overdue_streams(now).await?;
-        let (silent, waited): (Vec<_>, Vec<_>) = overdue.iter().partition(|it| it.state == StreamState::Live);
+        let (mut silent, waited): (Vec<_>, Vec<_>) =
+            overdue.iter().partition(|it| it.state == StreamState::Live);
+        let unwritten = self.ingest.unwritten.all();
+        silent.retain(|it| !unwritten.contains(&it.connection));
         for silent in &silent {
             tracing::info!(loc = %silent.loc, "nothing was heard of a publisher for too long");
         }

@@ -7,9 +7,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::beginnings::NewStream;
 use super::channels::{lock, lock_each};
@@ -66,6 +67,23 @@ pub enum Renewed {
     Unknown,
 }
 
+/// What is done every few seconds for each publisher is one statement: a database that answers slowly has time for no
+/// more before nginx is tired of waiting. Nothing waits for the disk because of it: one that a crash of the database
+/// forgets is said again within seconds, and leases are given anew after one.
+const RENEW: &str = "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    UPDATE streams SET media_time = $1, stalls = CASE WHEN media_time = $1 THEN stalls + 1 ELSE 0 END, deadline = $2
+    FROM channels, unhurried WHERE channels.id = channel_id AND key_hash = $3 AND node = $4 AND connection = $5
+        AND state = 'live'
+    RETURNING stalls";
+
+/// How often in a row nothing has moved.
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(Pg))]
+struct Progress {
+    #[diesel(sql_type = Integer)]
+    stalls: i32,
+}
+
 impl Store {
     /// nginx reports that a publisher is still sending.
     ///
@@ -73,33 +91,37 @@ impl Store {
     /// When the database fails.
     pub async fn renew_lease(&self, report: &Report) -> Result<Renewed> {
         let mut connection = self.connection().await?;
+        let renewed = diesel::sql_query(RENEW)
+            .bind::<BigInt, _>(report.media_time)
+            .bind::<Timestamptz, _>(report.lease_until)
+            .bind::<Binary, _>(&report.key_hash)
+            .bind::<Text, _>(&report.connection.node)
+            .bind::<BigInt, _>(report.connection.number);
+        match renewed.get_result::<Progress>(&mut connection).await.optional()? {
+            Some(Progress { stalls: 0 }) => return Ok(Renewed::Live),
+            Some(Progress { stalls }) => return Ok(Renewed::Stalled(stalls)),
+            None => {}
+        }
         connection
             .transaction(async |connection| {
                 let found = publishing_over(connection, &report.connection, &report.key_hash).await?;
                 let Some(id) = found else { return Ok(Renewed::Unknown) };
-                let locked = on_the_air().filter(streams::id.eq(id));
-                let found = locked
-                    .select((streams::state, streams::media_time, streams::stalls, streams::worker))
+                let waits = on_the_air().filter(streams::id.eq(id));
+                let waits = waits.filter(streams::state.eq(StreamState::Interrupted));
+                let found = waits
+                    .select(streams::worker)
                     .for_no_key_update()
-                    .first::<(StreamState, i64, i32, Option<i32>)>(connection)
+                    .first::<Option<i32>>(connection)
                     .await
                     .optional()?;
-                let Some((state, last, stalls, worker)) = found else { return Ok(Renewed::Unknown) };
-                let stalls = if report.media_time == last { stalls + 1 } else { 0 };
-                let progress = (streams::media_time.eq(report.media_time), streams::stalls.eq(stalls));
-                let row = diesel::update(streams::table.find(id));
-                if state == StreamState::Interrupted {
-                    row.set(progress).execute(connection).await?;
-                    // The same connection, so the same worker: should this word have come behind its last, it is missed.
-                    let (publisher, now, lease_until) = (&report.connection, report.now, report.lease_until);
-                    resume(connection, &[Back { stream: id, publisher, worker, now, lease_until }]).await?;
-                    return Ok(Renewed::Resumed);
-                }
-                // Nothing waits for the disk because of it: one that a crash of the database forgets is said
-                // again within seconds, and leases are given anew after one.
-                connection.batch_execute("SET LOCAL synchronous_commit TO off").await?;
-                row.set((progress, streams::deadline.eq(report.lease_until))).execute(connection).await?;
-                Ok(if stalls > 0 { Renewed::Stalled(stalls) } else { Renewed::Live })
+                // Whoever came in between is heard again soon.
+                let Some(worker) = found else { return Ok(Renewed::Live) };
+                let progress = streams::media_time.eq(report.media_time);
+                diesel::update(streams::table.find(id)).set(progress).execute(connection).await?;
+                // The same connection, so the same worker: should this word have come behind its last, it is missed.
+                let (publisher, now, lease_until) = (&report.connection, report.now, report.lease_until);
+                resume(connection, &[Back { stream: id, publisher, worker, now, lease_until }]).await?;
+                Ok(Renewed::Resumed)
             })
             .await
     }

@@ -325,6 +325,35 @@ async fn a_round_that_was_held_up_calls_nothing_over_that_could_not_be_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_cannot_be_written_down_counts_as_one_that_was() {
+    let mut stage = Stage::set().await;
+    stage.nginx.inside().is_away = true;
+    let publisher = stage.publisher(1);
+    publisher.publish(&stage.site).await;
+    let (mut sql, mut watch) = (Sql::on(&stage.site.url).await, Sql::on(&stage.site.url).await);
+    let waiting = "SELECT 'waits' AS line FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..2 {
+        stage.pass(10).await;
+        sql.run("BEGIN; SELECT FROM streams FOR UPDATE").await;
+        // nginx does not wait for ever either.
+        tokio::select! {
+            status = publisher.update(&stage.site, 5000) => panic!("{status} though it cannot be written"),
+            () = async { while watch.lines(waiting).await.is_empty() {} } => {}
+        }
+        watch.run(&waiting.replace("'waits' AS line", "pg_cancel_backend(pid)")).await;
+        while !watch.lines(waiting).await.is_empty() {}
+        sql.run("COMMIT").await;
+    }
+    stage.pass(11).await;
+    assert_eq!(stage.state().await, "LIVE", "the second word was 11 s ago");
+    stage.pass(1).await;
+    assert_eq!(stage.state().await, "INTERRUPTED");
+    assert_eq!(publisher.update(&stage.site, 10_000).await, 204);
+    assert_eq!(stage.log().await, ["started", "interrupted", "resumed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_connections_late_word_changes_nothing_for_the_new_one() {
     let stage = Stage::set().await;
     let old = stage.on_the_air(1).await;
