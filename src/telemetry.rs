@@ -14,13 +14,21 @@ use tracing_subscriber::EnvFilter;
 pub const FIGURES: [(&str, &str, &str); 22] = [
     ("gauge", "tally_streams_on_the_air", "streams live or interrupted, now"),
     ("gauge", "tally_viewers", "viewer sessions, now"),
-    ("counter", "tally_events_total", "events that this process has read from the log, by `kind`"),
+    (
+        "counter",
+        "tally_events_total",
+        "events that this process has read from the log, by `kind`: started, interrupted, resumed, updated, stopped",
+    ),
     (
         "summary",
         "tally_event_delay_seconds",
         "from when something happened to when its event went to subscribers",
     ),
-    ("counter", "tally_deliveries_total", "answers that subscribers took at once"),
+    (
+        "counter",
+        "tally_deliveries_total",
+        "answers that went to subscribers at once, those that went together counted as one",
+    ),
     ("counter", "tally_stops_total", "streams that ended, by `reason`, as `StreamStopped` has it"),
     (
         "counter",
@@ -28,7 +36,11 @@ pub const FIGURES: [(&str, &str, &str); 22] = [
         "comparisons of rows with nginx, one a second, by `outcome`: whole, failed",
     ),
     ("counter", "tally_nginx_silent_total", "comparisons for which nginx gave no answer"),
-    ("counter", "tally_publishers_total", "publishers with a key of ours that came, by `outcome`"),
+    (
+        "counter",
+        "tally_publishers_total",
+        "publishers with a key of ours that came, by `outcome`: started, resumed, repeated, busy, held, closed",
+    ),
     ("summary", "tally_publish_seconds", "how long a publisher that came waited for the API"),
     ("counter", "tally_playlist_reports_total", "playlists given out, as nginx reports them"),
     ("summary", "tally_playlist_report_delay_seconds", "from a playlist given out to its session counted"),
@@ -40,7 +52,11 @@ pub const FIGURES: [(&str, &str, &str); 22] = [
     ("counter", "tally_graphql_requests_total", "GraphQL over HTTP, by HTTP `status`"),
     ("summary", "tally_graphql_seconds", "how long GraphQL over HTTP took"),
     ("counter", "tally_errors_total", "GraphQL errors, by `code`"),
-    ("counter", "tally_limited_total", "who was told to come later, by the limit `at` which"),
+    (
+        "counter",
+        "tally_limited_total",
+        "who was told to come later, by the limit `at` which: sign_in, sign_up, publish, socket",
+    ),
     ("gauge", "tally_sockets", "open WebSockets, now"),
     ("counter", "tally_sockets_closed_total", "WebSockets that we closed, by the `code` of the close"),
     ("gauge", "tally_database_connections", "connections to the database in use, of 16"),
