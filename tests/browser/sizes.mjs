@@ -1,4 +1,5 @@
 // A player that has the choice among sizes, on a line that becomes slow and fast again.
+import { readdirSync, readFileSync } from 'node:fs';
 import { broadcast, need, open, tellAll, untilPicture } from './browser.mjs';
 
 const publisher = broadcast(need('TALLY_RTMP_URL'), need('TALLY_STREAM_KEY'));
@@ -13,6 +14,17 @@ const limit = (kbps) =>
     downloadThroughput: kbps ? (kbps * 1000) / 8 : -1,
     uploadThroughput: -1,
   });
+
+/** Whoever makes a smaller size stands still, as on a machine without a processor for it, until the site gives it up. */
+function holdMakers() {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('scale=-2:144')) process.kill(Number(pid), 'SIGSTOP');
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+}
 
 const untilHeight = (height) =>
   pages.viewer.waitForFunction((height) => document.querySelector('video')?.videoHeight === height, height, {
@@ -30,6 +42,15 @@ await tellAll(
     },
     'it takes the smaller size when the line is slow': async () => {
       await limit(450);
+      await untilHeight(144);
+    },
+    'it comes back to the smaller size when that could not be made for a while': async () => {
+      const holding = setInterval(holdMakers, 100);
+      try {
+        await untilHeight(360);
+      } finally {
+        clearInterval(holding);
+      }
       await untilHeight(144);
     },
     'it takes the larger one again': async () => {

@@ -129,7 +129,9 @@ export const playerOptions = {
   userActions: { hotkeys: true },
   html5: {
     // One engine everywhere, also where the browser claims to play HLS natively: ours is the tested one.
-    vhs: { overrideNative: true },
+    // What keeps a size from being loaded is over in seconds, such as a machine too busy to make it; on a slow line the
+    // player needs it back then, not after a minute.
+    vhs: { overrideNative: true, playlistExclusionDuration: 5 },
     nativeAudioTracks: false,
     nativeVideoTracks: false,
   },
