@@ -88,7 +88,13 @@ async fn limited(mut connection: AsyncPgConnection) -> ConnectionResult<AsyncPgC
 /// Waits until an answer has been owed for too long.
 async fn overdue(mut owed: watch::Receiver<Owed>) {
     while let Ok(waiting) = owed.wait_for(Option::is_some).await.map(|waiting| *waiting) {
-        if timeout(PATIENCE, owed.wait_for(|now| *now != waiting)).await.is_err() {
+        let answered = async {
+            // Whoever asked may drop the connection without the answer: what drives it waits for that all the same.
+            if owed.wait_for(|now| *now != waiting).await.is_err() {
+                pending().await
+            }
+        };
+        if timeout(PATIENCE, answered).await.is_err() {
             return;
         }
     }
@@ -98,6 +104,9 @@ async fn overdue(mut owed: watch::Receiver<Owed>) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::advance;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -112,5 +121,24 @@ mod tests {
         assert!(timeout(PATIENCE * 10, &mut overdue).await.is_err(), "nothing is owed");
         owes.send_replace(Some(100));
         timeout(PATIENCE * 2, overdue).await.expect("it is given up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_a_connection_that_was_dropped_is_waited_for_as_long_and_no_longer() {
+        let (owes, owed) = watch::channel(Some(1));
+        let mut given_up = std::pin::pin!(overdue(owed));
+        assert_eq!(given_up.as_mut().now_or_never(), None);
+        advance(PATIENCE / 2).await;
+        drop(owes);
+        assert_eq!(given_up.as_mut().now_or_never(), None, "it may still come");
+        advance(PATIENCE / 2 + Duration::from_millis(1)).await;
+        assert_eq!(given_up.as_mut().now_or_never(), Some(()), "not as long again, either");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_dropped_without_owing_anything_is_not_given_up() {
+        let (owes, owed) = watch::channel(None);
+        drop(owes);
+        assert!(timeout(PATIENCE * 10, overdue(owed)).await.is_err());
     }
 }
