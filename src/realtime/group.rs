@@ -119,7 +119,7 @@ pub struct Membership<O> {
 pub struct Group<O> {
     manner: Manner,
     state: Mutex<State<O>>,
-    /// Somebody can be written to again, or has left.
+    /// Somebody can be written to, again or for the first time, or has left.
     stirred: Notify,
 }
 
@@ -244,6 +244,9 @@ impl<O: Outlet> Group<O> {
         let membership = Membership { group: Arc::clone(self), place, seen: state.newest };
         let past: Vec<Update> = state.past.iter().map(|(_, update)| update.clone()).collect();
         outlet.joined(ticket, membership, &past);
+        drop(state);
+        // A newcomer can be told what is new, even if nobody before it could.
+        self.stir();
         true
     }
 
@@ -310,4 +313,68 @@ impl<O: Outlet> Group<O> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+
+    use futures_util::{FutureExt, poll};
+
+    use super::*;
+
+    /// A connection of one subscription, and the numbers of the updates that it has been told.
+    #[derive(Default)]
+    struct Reader {
+        is_stuck: bool,
+        told: Mutex<Vec<u64>>,
+    }
+
+    impl Outlet for Reader {
+        fn joined(&self, _: Ticket, membership: Membership<Self>, past: &[Update]) {
+            let first = membership.seen + 1 - past.len() as u64;
+            lock(&self.told).extend(first..=membership.seen);
+        }
+
+        fn deliver(&self, _: Ticket, batch: Batch<'_>) -> Delivery {
+            if self.is_stuck {
+                return Delivery::Stuck;
+            }
+            lock(&self.told).extend(batch.first..=batch.last());
+            Delivery::Sent
+        }
+
+        fn ended(&self, _: Ticket, _: &End) {}
+    }
+
+    /// Whether it is still under way after all the turns that a publication among so few takes.
+    async fn waits(publication: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+        for _ in 0..10 {
+            if poll!(&mut *publication).is_ready() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_is_told_what_is_new_however_many_before_it_are_stuck() {
+        let groups = Groups::default();
+        let manner = Manner { key: Some([1; 32]), is_public: true, keeps: Keeps::All };
+        let stuck = Arc::new(Reader { is_stuck: true, ..Reader::default() });
+        let group = groups.open(manner, &stuck, 1).expect("a group of its own");
+        // As whoever serves a group does, before every update.
+        assert!(group.abandoned().now_or_never().is_none());
+        let update = |payload: &str| [Update { subject: None, payload: payload.into() }];
+        let (first, second) = (update("first"), update("second"));
+        let mut publication = pin!(groups.publish(&group, &first));
+        assert!(waits(&mut publication).await, "a group goes no faster than its fastest member");
+        let newcomer = Arc::new(Reader::default());
+        assert!(groups.join(&[1; 32], true, &newcomer, 2));
+        assert!(!waits(&mut publication).await, "there is somebody who can be written to");
+        let mut publication = pin!(groups.publish(&group, &second));
+        assert!(!waits(&mut publication).await);
+        assert_eq!(*lock(&newcomer.told), [1, 2]);
+    }
 }
