@@ -44,9 +44,10 @@ mod viewer_count;
 use std::sync::Arc;
 
 use async_graphql::dataloader::DataLoader;
+use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{
     MergedObject, MergedSubscription, Pos, Request, Response, Schema, SchemaBuilder, ServerError,
-    ValidationMode, Value,
+    ValidationMode, Value, Variables,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
@@ -69,6 +70,9 @@ const DEEPEST: usize = 20;
 /// What a document may cost: the dearest of these take less than 20 ms of processor, PostgreSQL's included. A full page of
 /// channels with everything that is around each costs a sixth.
 const DEAREST: usize = 10_000;
+/// What a subscription may cost, which is executed for each of its events: a hundred of them on one socket, each with four
+/// events a second, then take less than one processor.
+const DEAREST_EVENT: usize = 1_000;
 
 /// The root of all queries.
 #[derive(MergedObject, Default)]
@@ -121,6 +125,8 @@ pub struct Graph {
     /// Executes what was validated.
     schema: Schema<Query, Mutation, Subscription>,
     /// Validates.
+    validating: Schema<Query, Mutation, Subscription>,
+    /// Prices what is valid.
     pricing: Schema<Query, Mutation, Subscription>,
     parts: Arc<Parts>,
     /// Whose turn it is to open a subscription.
@@ -134,7 +140,6 @@ pub fn sdl() -> String {
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
-        .limit_depth(DEEPEST)
         .limit_complexity(DEAREST)
         .disable_suggestions()
 }
@@ -144,7 +149,8 @@ impl Graph {
     pub fn new(parts: Parts) -> Self {
         Self {
             schema: builder().validation_mode(ValidationMode::Fast).finish(),
-            pricing: builder().extension(price::Pricing).finish(),
+            validating: builder().limit_depth(DEEPEST).extension(price::Pricing).finish(),
+            pricing: builder().validation_mode(ValidationMode::Fast).extension(price::Pricing).finish(),
             parts: Arc::new(parts),
             openings: Arc::new(Semaphore::new(source::OPENINGS)),
         }
@@ -187,30 +193,40 @@ impl Graph {
     pub async fn execute(&self, mut request: Request, requester: &Requester) -> Response {
         let document = request.query.clone();
         let (name, variables) = (request.operation_name.clone(), request.variables.clone());
-        let enquiry = match request.parsed_query() {
-            Ok(parsed) => price::enquiry(parsed, name.as_deref(), &variables),
+        let priced = match request.parsed_query() {
+            Ok(parsed) => self.price(parsed, name.as_deref(), &variables, &document).await,
             Err(error) => return Response::from_errors(vec![error]),
         };
-        let cost = match self.price(enquiry, &document).await {
+        let cost = match priced {
             Ok(cost) => cost,
             Err(refused) => return refused,
         };
         let loader = load::loader(&self.parts.store);
         let mut response = self.schema.execute(self.prepare(request, requester, loader)).await;
         response.errors.iter_mut().for_each(|error| error::name_field(error, &document));
-        response.extension("cost", cost)
+        response.extension("cost", Value::from(cost))
     }
 
-    /// Validates a document with its variables, and says what it costs; `document` is its text.
+    /// Validates a document with its variables, and says what it costs; `text` is the document's.
     ///
     /// # Errors
-    /// The whole answer, when it is not valid.
-    async fn price(&self, enquiry: Request, document: &str) -> Result<Value, Response> {
-        let mut response = self.pricing.execute(enquiry).await;
+    /// The whole answer, when it is not valid or costs too much.
+    async fn price(
+        &self,
+        document: &ExecutableDocument,
+        name: Option<&str>,
+        variables: &Variables,
+        text: &str,
+    ) -> Result<usize, Response> {
+        let enquiry = |document| price::enquiry(document, name, variables);
+        let mut response = self.validating.execute(enquiry(document.clone())).await;
         if response.errors.is_empty() {
-            return Ok(response.data);
+            response = self.pricing.execute(enquiry(price::written_out(document))).await;
         }
-        response.errors.iter_mut().for_each(|error| error::name_field(error, document));
+        if response.errors.is_empty() {
+            return Ok(price::read(&response));
+        }
+        response.errors.iter_mut().for_each(|error| error::name_field(error, text));
         Err(response)
     }
 

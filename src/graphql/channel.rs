@@ -360,6 +360,7 @@ pub(super) struct ChannelQuery;
 #[Object]
 impl ChannelQuery {
     /// The channel at that public address, or null.
+    #[graphql(complexity = "page::ROW + child_complexity")]
     async fn channel(
         &self,
         ctx: &Context<'_>,

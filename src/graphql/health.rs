@@ -126,6 +126,7 @@ pub(super) struct StreamHealth {
     /// What is wrong; empty when all is well.
     warnings: Vec<HealthWarning>,
     /// What arrived in the last 10 minutes, the oldest first, for a chart.
+    #[graphql(complexity = "50 * child_complexity")]
     points: Vec<HealthPoint>,
 }
 
@@ -150,7 +151,7 @@ pub(super) struct HealthQuery;
 impl HealthQuery {
     /// How well what a channel broadcasts arrives. For its owner and admins; null for everyone else, and when there is no
     /// such channel.
-    #[graphql(complexity = "100 + 50 * child_complexity")]
+    #[graphql(complexity = "100 + child_complexity")]
     async fn stream_health(
         &self,
         ctx: &Context<'_>,
@@ -173,7 +174,7 @@ pub(super) struct HealthSubscription;
 impl HealthSubscription {
     /// How well what a channel broadcasts arrives: as it is now, then each 2 seconds at the most as something has arrived or
     /// has not. For its owner and admins; `FORBIDDEN`, or `UNAUTHENTICATED`, for others.
-    #[graphql(complexity = "100 + 50 * child_complexity")]
+    #[graphql(complexity = "100 + child_complexity")]
     async fn stream_health(
         &self,
         ctx: &Context<'_>,

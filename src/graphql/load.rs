@@ -13,8 +13,8 @@ use super::audience::AudienceOf;
 use super::error::{ApiError, Result};
 use super::recording::RecordingOf;
 use crate::store::{
-    Channel, ChannelId, Deed, Recording, Store, StoreError, Stream, StreamAudience, StreamId, Target, Topic,
-    TopicId, User, UserId,
+    Channel, ChannelId, Clip, ClipId, Deed, Recording, Store, StoreError, Stream, StreamAudience, StreamId,
+    Target, TargetId, Topic, TopicId, User, UserId,
 };
 use crate::telemetry::Queries;
 
@@ -118,6 +118,8 @@ macro_rules! loads {
 loads!(UserId => User, |store, keys| store.users(keys), |user| user.id);
 loads!(TopicId => Topic, |store, keys| store.topics(keys), |topic| topic.id);
 loads!(ChannelId => Channel, |store, keys| store.channels(keys), |channel| channel.id);
+loads!(ClipId => Clip, |store, keys| store.clips(keys), |clip| clip.id);
+loads!(TargetId => Target, |store, keys| store.targets(keys), |target| target.id);
 loads!(StreamId => Stream, |store, keys| store.streams(keys), |stream| stream.id);
 loads!(
     RecordingOf => Recording,

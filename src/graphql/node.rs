@@ -6,6 +6,7 @@ use super::channel::Channel;
 use super::clip::Clip;
 use super::context::Ask;
 use super::error::{ApiError, Result};
+use super::page;
 use super::recording::{self, Recording};
 use super::scalar::NodeId;
 use super::simulcast::{self, SimulcastTarget};
@@ -42,7 +43,7 @@ impl NodeQuery {
     }
 
     /// The objects of those ids (1 to 100), in the order asked for, with null for ids of nothing.
-    #[graphql(complexity = "100 * child_complexity")]
+    #[graphql(complexity = "page::LIST + ids.len() * child_complexity")]
     async fn nodes(
         &self,
         ctx: &Context<'_>,
@@ -74,7 +75,7 @@ async fn load(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
             }
             None => None,
         },
-        NodeId::Clip(id) => ctx.parts().store.clips(&[id]).await?.pop().map(|row| Node::Clip(row.into())),
+        NodeId::Clip(id) => loader.load_one(id).await?.map(|row| Node::Clip(row.into())),
         NodeId::Target(id) => simulcast::node(ctx, id).await?.map(Node::SimulcastTarget),
         NodeId::Recording(id) => recording::of_stream(ctx, id).await?.map(Node::Recording),
     })

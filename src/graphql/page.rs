@@ -53,7 +53,9 @@ impl PageArguments {
 }
 
 /// What a list costs whatever is asked of it: a statement, which takes PostgreSQL as long as hundreds of fields take us.
-const LIST: usize = 300;
+pub(super) const LIST: usize = 300;
+/// What a row costs that is asked for by itself: a statement of its own, of the cheapest kind.
+pub(super) const ROW: usize = 40;
 
 /// What a page costs, for the limit on complexity: the list, and as many of its inside as it may hold.
 pub(super) fn cost(first: Option<i32>, last: Option<i32>, inside: usize) -> usize {

@@ -286,9 +286,9 @@ async fn owned(ctx: &Context<'_>, id: &ID) -> Result<(Target, store::Channel)> {
 
 /// A target and its channel, if whoever asks may see it.
 async fn seen(ctx: &Context<'_>, id: TargetId) -> Result<Option<(Target, store::Channel)>> {
-    let store = &ctx.parts().store;
-    let Some(target) = store.targets(&[id]).await?.pop() else { return Ok(None) };
-    let channel = store.channel(target.channel_id).await?;
+    let loader = ctx.loader();
+    let Some(target) = loader.load_one(id).await? else { return Ok(None) };
+    let channel = loader.load_one(target.channel_id).await?.filter(|channel| channel.deleted_at.is_none());
     Ok(channel.filter(|channel| is_shown(ctx.viewer(), channel)).map(|channel| (target, channel)))
 }
 

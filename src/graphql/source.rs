@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_graphql::dataloader::DataLoader;
 use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
-use async_graphql::{Context, Request, Response, Value, Variables};
+use async_graphql::{Context, Request, Response, ServerError, Value, Variables};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::error::{self, Result};
 use super::load::{self, Loads};
-use super::{Graph, Requester, price};
+use super::{DEAREST_EVENT, Graph, Requester, price};
 use crate::realtime::Keeps;
 use crate::store::{Loc, StoreError};
 
@@ -212,7 +212,12 @@ impl Course {
 impl Subscription {
     /// Its events, or why there are none.
     async fn open(&self) -> std::result::Result<Events, Response> {
-        self.graph.price(self.request(), &self.text).await?;
+        let (document, variables) = (&self.document, self.variables());
+        let cost = self.graph.price(document, self.name.as_deref(), &variables, &self.text).await?;
+        if cost > DEAREST_EVENT {
+            let told = format!("A subscription may cost {DEAREST_EVENT}, and this one costs {cost}.");
+            return Err(Response::from_errors(vec![ServerError::new(told, None)]));
+        }
         let turn = Arc::new(Turn::Open(Mutex::default()));
         let loader = load::loader(&self.graph.parts.store);
         let refused = self.execute(Arc::clone(&turn), loader).await;
@@ -240,9 +245,12 @@ impl Subscription {
         }
     }
 
+    fn variables(&self) -> Variables {
+        serde_json::from_str(&self.variables).unwrap_or_default()
+    }
+
     fn request(&self) -> Request {
-        let variables = serde_json::from_str(&self.variables).unwrap_or_default();
-        price::enquiry(&self.document, self.name.as_deref(), &variables)
+        price::enquiry((*self.document).clone(), self.name.as_deref(), &self.variables())
     }
 
     async fn execute(&self, turn: Arc<Turn>, loader: Arc<DataLoader<Loads>>) -> Option<Response> {

@@ -7,6 +7,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use super::context::Ask;
 use super::error::{ApiError, Result};
 use super::input;
+use super::page;
 use super::scalar::{NodeId, topic_id};
 use crate::auth::Action;
 use crate::store::{self, Created, NewTopic, TopicId};
@@ -110,6 +111,7 @@ pub(super) struct TopicQuery;
 #[Object]
 impl TopicQuery {
     /// The topics on offer, by name; retired ones are left out.
+    #[graphql(complexity = "page::LIST + 100 * child_complexity")]
     async fn topics(&self, ctx: &Context<'_>) -> Result<Vec<Topic>> {
         Ok(ctx.parts().store.topics_on_offer().await?.into_iter().map(Topic).collect())
     }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::channel::{ChannelConnection, ChannelOrder};
 use super::context::{Ask, Parts};
 use super::error::{ApiError, Result};
-use super::page::{PageArguments, cost};
+use super::page::{self, PageArguments, cost};
 use super::scalar::{DateTime, NodeId, user_id};
 use super::session::{self, Session};
 use super::suspension::Suspension;
@@ -82,7 +82,7 @@ impl User {
 
     /// Where this user is signed in: the open sessions, the newest first, 100 at the most. Null for everyone but the
     /// user, admins included.
-    #[graphql(complexity = "100 * child_complexity")]
+    #[graphql(complexity = "page::LIST + 100 * child_complexity")]
     async fn sessions(&self, ctx: &Context<'_>) -> Option<Result<Vec<Session>>> {
         if ctx.viewer().id() == Some(self.0.id) { Some(session::own(ctx, self).await) } else { None }
     }
@@ -159,6 +159,7 @@ impl UserQuery {
     }
 
     /// The user of that handle, or null.
+    #[graphql(complexity = "page::ROW + child_complexity")]
     async fn user(
         &self,
         ctx: &Context<'_>,

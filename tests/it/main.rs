@@ -33,6 +33,7 @@ mod permissions;
 mod persisted;
 mod plans;
 mod presence;
+mod prices;
 mod recordings;
 mod rights;
 mod rotation;
