@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, Uri, header};
 
 use super::Answers;
 use super::operation::{code, error};
+use crate::config::Origin;
 
 /// The cookie that sign-in sets.
 const COOKIE: &str = "tally_session";
@@ -114,6 +115,14 @@ pub(super) fn is_same_site(headers: &HeaderMap, public_url: &str) -> bool {
         || authority(public_url).is_some_and(|it| it == origin)
 }
 
+/// Whether a browser says that the request comes from a page of another site, and of none of those that may use the API.
+/// CORS does not ask before a WebSocket, so whoever opens one must.
+pub(super) fn is_foreign(headers: &HeaderMap, public_url: &str, allowed: &[Origin]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let is_allowed = allowed.iter().any(|it| origin.as_bytes().eq_ignore_ascii_case(it.as_str().as_bytes()));
+    !is_allowed && !is_same_site(headers, public_url)
+}
+
 fn authority(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
     uri.scheme()?;
@@ -170,6 +179,26 @@ mod tests {
             &[("sec-fetch-site", "same-site")],
         ] {
             assert_eq!(with(other), Err(Some("FORBIDDEN".to_owned())), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_this_site_and_of_those_named_are_at_home_and_whoever_is_no_page() {
+        let named = ["https://app.example".parse().unwrap()];
+        for (origin, is_strange) in [
+            (None, false),
+            (Some("https://tally.example"), false),
+            (Some("http://127.0.0.1:8080"), false),
+            (Some("https://app.example"), false),
+            (Some("https://app.example:8443"), true),
+            (Some("https://evil.example"), true),
+            (Some("null"), true),
+        ] {
+            let mut shown = headers(&[("host", "127.0.0.1:8080")]);
+            if let Some(origin) = origin {
+                shown.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(is_foreign(&shown, URL, &named), is_strange, "{origin:?}");
         }
     }
 

@@ -240,6 +240,18 @@ async fn a_token_comes_with_the_init_or_with_the_upgrade() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_opens_no_websocket_with_or_without_a_cookie() {
+    let server = Server::start().await;
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    for (origin, opens) in
+        [("https://tally.example", true), ("https://evil.example", false), ("http://127.0.0.1:1", false)]
+    {
+        let opened = Client::open(&server, &[protocol, ("origin", origin)]).await;
+        assert_eq!(opened.map(drop).err(), (!opens).then_some(403), "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn pings_are_answered_on_both_levels_and_silence_ends_a_socket() {
     let server = Server::impatient().await;
     let mut client = Client::ready(&server).await;
