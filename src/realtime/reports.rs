@@ -18,8 +18,8 @@ const LONGEST: usize = 4096;
 /// How many bytes may wait at the socket, where the system allows it: some ten thousand reports.
 const ROOM: usize = 4 * 1024 * 1024;
 /// A viewer is told by the beginning of a playback token, which stays the same when the viewer is given another one:
-/// all of a token, if it is shorter.
-const SESSION: usize = 24;
+/// all of a token, if it is shorter. What it was given for comes right behind and may change.
+const SESSION: usize = 22;
 /// How many reports are taken in a row before others have a turn.
 const AT_ONCE: usize = 256;
 
