@@ -222,7 +222,9 @@ impl ClipMutation {
         }
         let title = input::line("input.title", &input.title, 1, 100)?;
         let stream = parts.store.streams(&[id]).await?.pop().ok_or(NO_STREAM)?;
-        let channel = parts.store.channel(stream.channel_id).await?.ok_or(NO_STREAM)?;
+        let mut channel = parts.store.channel(stream.channel_id).await?.ok_or(NO_STREAM)?;
+        // A stream stays as open as it began, whatever has been said of its channel since.
+        channel.protected = stream.protected;
         let admission = super::playback::admission(ctx, &channel, None).await?;
         ctx.viewer().may(Action::Watch(&channel, admission))?;
         if !channel.clips_enabled {

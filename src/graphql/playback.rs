@@ -72,7 +72,12 @@ impl PlaybackMutation {
     ) -> Result<StartPlaybackPayload> {
         let parts = ctx.parts();
         let channel = parts.store.channel_by_loc(input.loc.into()).await?;
-        let channel = channel.ok_or(ApiError::NotFound { what: "channel" })?;
+        let mut channel = channel.ok_or(ApiError::NotFound { what: "channel" })?;
+        // A stream stays as open as it began, whatever has been said of its channel since.
+        let is_live = input.recording_id.is_none() && input.clip_id.is_none();
+        if is_live && parts.presence.is_on_the_air(channel.loc) {
+            channel.protected = !parts.presence.is_public(channel.loc);
+        }
         let admission = admission(ctx, &channel, input.password.as_deref()).await?;
         ctx.viewer().may(Action::Watch(&channel, admission))?;
         let what = What::read(ctx, &channel, &input, admission).await?;

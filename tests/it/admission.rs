@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tally::store::Role;
 
-use crate::nginx::Stage;
+use crate::nginx::{Publisher, Stage, eventually};
 use crate::presence::{door, token};
 use crate::rights::id_of;
 use crate::site::Actor;
@@ -179,13 +179,54 @@ async fn a_url_that_renews_another_goes_on_with_its_session() {
     stage.site.clock.advance(std::time::Duration::from_secs(3600));
     let renewed = start(first["url"].clone()).await;
     // As presence tells viewers apart.
-    assert_eq!(of(&renewed)[..24], of(&first)[..24]);
+    assert_eq!(of(&renewed)[..22], of(&first)[..22]);
     assert!(renewed["expiresAt"].as_str() > first["expiresAt"].as_str());
     assert!(is_open(&stage, &of(&renewed)).await);
     for other in ["", "https://tally.example/live/~AAAA/x/index.m3u8", "~~~"] {
-        assert_ne!(of(&start(json!(other)).await)[..24], of(&first)[..24], "{other}");
+        assert_ne!(of(&start(json!(other)).await)[..22], of(&first)[..22], "{other}");
     }
     for picture in ["thumbnailUrl", "previewUrl"] {
         assert_eq!(token_of(first[picture].as_str().unwrap()), of(&first));
     }
+    // Who signs out and asks for what everybody may watch is still the same viewer.
+    let open = stage.owner.channel("Open", json!({})).await;
+    let ask = async |actor: &Actor, renews: &Value| {
+        let answer = actor.data(START, json!({"input": {"loc": open["loc"], "renews": renews}})).await;
+        answer["startPlayback"]["playback"].clone()
+    };
+    let signed_in = ask(&stage.owner, &Value::Null).await;
+    let signed_out = ask(&stage.site.anonymous(), &signed_in["url"]).await;
+    assert_eq!(of(&signed_out)[..22], of(&signed_in)[..22]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_stays_as_open_as_it_began_whatever_is_said_of_its_channel() {
+    let stage = protected().await;
+    set_password(&stage, json!("open sesame")).await;
+    let update =
+        "mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { channel { protected } } }";
+    let set = async |channel: &Value, protected: bool| {
+        let input = json!({"input": {"id": channel["id"], "protected": protected}});
+        stage.owner.data(update, input).await;
+    };
+    let (anybody, stranger) = (stage.site.anonymous(), stage.site.actor("stranger", Role::Viewer).await);
+    let _publisher = stage.on_the_air(1).await;
+    let stream = stage.stream().await["id"].take();
+    set(&stage.channel, false).await;
+    eventually("it is known how it began", async || {
+        token(&stranger, &stage.loc()).await == Err("FORBIDDEN".to_owned())
+    })
+    .await;
+    let opened = with_password(&stage, &anybody, "open sesame").await.unwrap();
+    assert!(is_open(&stage, &opened).await, "the password is what it was given for");
+    let cut = "mutation ($input: CreateClipInput!) { createClip(input: $input) { clip { id } } }";
+    let clip = json!({"input": {"streamId": stream, "lastSeconds": 5, "title": "Hidden"}});
+    assert_eq!(stranger.error(cut, clip).await.0, "FORBIDDEN");
+
+    let open = stage.owner.channel("Open", json!({})).await;
+    let key = open["key"].as_str().expect("a key").to_owned();
+    assert_eq!(Publisher { key, connection: 2 }.publish(&stage.site).await.0, 302);
+    set(&open, true).await;
+    let loc = open["loc"].as_str().expect("a loc");
+    eventually("it is known of this one too", async || token(&stranger, loc).await.is_ok()).await;
 }
