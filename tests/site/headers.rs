@@ -43,6 +43,8 @@ async fn every_answer_of_the_public_door_protects_browsers() {
         (Method::GET, format!("/live/{loc}/index.m3u8"), 404),
         (Method::OPTIONS, format!("/live/{loc}/index.m3u8"), 204),
         (Method::POST, format!("/live/{loc}/index.m3u8"), 405),
+        (Method::OPTIONS, format!("/recordings/{loc}/{loc}/index.m3u8"), 204),
+        (Method::OPTIONS, format!("/clips/~{token}/{loc}/{loc}/video.mp4"), 204),
         (Method::GET, format!("/live/~{token}/{loc}/index.m3u8"), 403),
         (Method::GET, "/live/elsewhere".to_owned(), 404),
         (Method::GET, format!("/stream-thumb/{loc}.png"), 200),

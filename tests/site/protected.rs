@@ -1,8 +1,9 @@
 //! A protected channel: its files are for those alone to whom `startPlayback` gave a URL.
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Actor, Broadcast, Playlist, Site, get, raw_status, seconds, until};
+use crate::support::{Actor, Broadcast, Playlist, Site, get, raw_status, seconds, send, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_channel_plays_for_its_owner_and_for_nobody_else() {
@@ -113,6 +114,14 @@ async fn whoever_was_let_in_plays_until_that_ends_or_nobody_can_tell() {
     for url in [&own, &public, &bare] {
         Playlist::of(&site.client, url, 1).await;
     }
+    send(site.pid(), Signal::STOP);
+    until("nobody gets in by an answer of before while another waits", seconds(20), async || {
+        let (one, another) = tokio::join!(get(&site.client, &own), get(&site.client, &own));
+        (one.0 >= 400 && another.0 >= 400).then_some(())
+    })
+    .await;
+    send(site.pid(), Signal::CONT);
+    Playlist::of(&site.client, &own, 1).await;
     site.kill_api().await;
     until("nobody can tell who may watch", seconds(10), async || {
         let (status, _) = get(&site.client, &own).await;
