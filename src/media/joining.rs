@@ -1,24 +1,27 @@
 //! A recording that is complete becomes what can be played: its segments one behind the other in one file, which HLS
 //! reads by ranges of bytes, and the same pictures and sound as MP4. Nothing is encoded again.
 //!
-//! It may be broken off at any moment and is then done again: the segments go only when everything is there.
+//! It may be broken off at any moment and is then done again: the segments go only when everything is there. Without room
+//! for all of it nothing is begun, and whatever it fails of, nothing half made is left: nginx and PostgreSQL write to the
+//! same disk.
+
+mod parts;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::fs;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use self::parts::Parts;
 use super::ffmpeg::{self, Run};
 use super::files::Files;
-use super::playlist::{self, Segment};
-use super::recorder::LIST;
+use super::room::Room;
 use super::shelf::Shelf;
 use crate::ambient::Clock;
 use crate::lifecycle::{Failure, Pace};
@@ -27,9 +30,11 @@ use crate::store::{Measures, Recording, RecordingFailure, RecordingState, Store,
 const ROUND: Duration = Duration::from_secs(1);
 /// A day of video is remuxed in minutes.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
-/// What could not be done is tried again after this time, so often.
+/// What could not be done is tried again after this time, so often; for want of room, for as long as it takes.
 const AGAIN: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
+/// What must be free besides what a recording takes: all else that writes to the disk goes on meanwhile.
+const RESERVE: u64 = 256 * 1024 * 1024;
 
 /// The names of a recording's files.
 pub(super) const PLAYLIST: &str = "index.m3u8";
@@ -43,8 +48,27 @@ pub struct Joiner {
     store: Store,
     shelf: Shelf,
     clock: Clock,
-    /// How often each was tried, and when it may be again.
-    failed: HashMap<StreamId, (u32, Duration)>,
+    failed: HashMap<StreamId, Failed>,
+}
+
+/// What was tried in vain.
+#[derive(Default)]
+struct Failed {
+    /// How often that says something about the recording.
+    tries: u32,
+    /// When it may be tried again.
+    again: Duration,
+}
+
+impl Failed {
+    /// Notes a try that failed; false when it was the last.
+    fn note(&mut self, error: &io::Error, now: Duration) -> bool {
+        self.again = now + AGAIN;
+        if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+            self.tries += 1;
+        }
+        self.tries < TRIES
+    }
 }
 
 /// Why nothing came of it.
@@ -87,14 +111,14 @@ impl Joiner {
     pub async fn work(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let recordings = self.store.recordings_in_work().await?;
         for recording in recordings.iter().filter(|it| it.row.state == RecordingState::Processing) {
-            let (id, now) = (recording.row.stream_id, self.clock.elapsed());
-            let (tries, after) = self.failed.get(&id).copied().unwrap_or_default();
-            if stop.is_cancelled() || (tries > 0 && now < after) {
+            let id = recording.row.stream_id;
+            let is_due = self.failed.get(&id).is_none_or(|failed| failed.again <= self.clock.elapsed());
+            if stop.is_cancelled() || !is_due {
                 continue;
             }
             let directory = self.files.recording(recording.stream.loc, id, false);
             match self.make(recording, &directory, stop).await {
-                Ok(()) => {
+                Ok(Run::Made) => {
                     self.failed.remove(&id);
                     // What cannot be done now is done within a minute.
                     if let Err(error) = self.shelf.settle(recording.stream.loc).await {
@@ -102,20 +126,25 @@ impl Joiner {
                     }
                     self.shelf.tell(recording.stream.loc, id);
                 }
+                Ok(Run::Stopped) => {}
                 Err(Unmade::Store(error)) => return Err(error),
                 Err(Unmade::Never(why)) => self.fail(recording, why).await?,
-                Err(Unmade::Disk(error)) if tries + 1 < TRIES || error.kind() == ErrorKind::StorageFull => {
-                    tracing::warn!(stream = %id, %error, "a recording cannot be processed yet");
-                    self.failed.insert(id, (tries + 1, now + AGAIN));
-                }
-                Err(Unmade::Disk(error)) => {
-                    tracing::error!(stream = %id, %error, "a recording cannot be processed");
-                    self.failed.remove(&id);
-                    self.fail(recording, RecordingFailure::Unusable).await?;
-                }
+                Err(Unmade::Disk(error)) => self.put_off(recording, error).await?,
             }
         }
         Ok(())
+    }
+
+    /// Leaves a recording for later, or gives it up.
+    async fn put_off(&mut self, recording: &Recording, error: io::Error) -> Result<(), StoreError> {
+        let (id, now) = (recording.row.stream_id, self.clock.elapsed());
+        if self.failed.entry(id).or_default().note(&error, now) {
+            tracing::warn!(stream = %id, %error, "a recording cannot be processed yet");
+            return Ok(());
+        }
+        tracing::error!(stream = %id, %error, "a recording cannot be processed");
+        self.failed.remove(&id);
+        self.fail(recording, RecordingFailure::Unusable).await
     }
 
     async fn fail(&self, recording: &Recording, why: RecordingFailure) -> Result<(), StoreError> {
@@ -129,19 +158,66 @@ impl Joiner {
         recording: &Recording,
         directory: &Path,
         stop: &CancellationToken,
-    ) -> Result<(), Unmade> {
+    ) -> Result<Run, Unmade> {
         let parts = self.files.parts_of(recording);
-        let (from, into) = (parts.clone(), directory.to_owned());
-        let joined =
-            tokio::task::spawn_blocking(move || join(&from, &into)).await.map_err(io::Error::other)??;
-        if joined == 0 {
-            return Err(Unmade::Never(RecordingFailure::Empty));
-        }
-        let Some(measures) = remux(directory, PATIENCE, stop).await? else { return Ok(()) };
+        let made = assemble(&parts, directory, self.files.room(), stop).await?;
+        let Some(measures) = made else { return Ok(Run::Stopped) };
         self.store.finish_recording(recording.row.stream_id, &measures).await?;
-        tokio::fs::remove_dir_all(parts).await?;
-        Ok(())
+        fs::remove_dir_all(parts).await?;
+        Ok(Run::Made)
     }
+}
+
+/// Makes in `directory` all that a recording of these parts is played by, if there is `room` for it; None when we stop. Unless
+/// all of it was made, none of it is left.
+async fn assemble(
+    parts: &Path,
+    directory: &Path,
+    room: impl Future<Output = io::Result<Room>>,
+    stop: &CancellationToken,
+) -> Result<Option<Measures>, Unmade> {
+    let from = parts.to_owned();
+    let parts = blocking(move || Parts::in_order(&from)).await?;
+    if parts.are_none() {
+        return Err(Unmade::Never(RecordingFailure::Empty));
+    }
+    // A crash may have left some, which would take of the room.
+    clear(directory).await?;
+    let made = async {
+        // Once as it is and once as MP4.
+        let (needed, free) = (parts.bytes().saturating_mul(2).saturating_add(RESERVE), room.await?.free);
+        if free < needed {
+            let short = format!("it takes {needed} bytes on a disk that has {free}");
+            return Err(io::Error::new(ErrorKind::StorageFull, short));
+        }
+        let into = directory.to_owned();
+        blocking(move || parts.join(&into)).await?;
+        remux(directory, PATIENCE, stop).await
+    };
+    let made = made.await;
+    if !matches!(made, Ok(Some(_)))
+        && let Err(error) = clear(directory).await
+    {
+        tracing::warn!(path = %directory.display(), %error, "what was half made is left");
+    }
+    Ok(made?)
+}
+
+/// Removes all that is made of parts.
+async fn clear(directory: &Path) -> io::Result<()> {
+    for name in [JOINED, PLAYLIST, MP4, POSTER] {
+        for name in [name.to_owned(), format!("{name}.new")] {
+            match fs::remove_file(directory.join(name)).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// Makes an MP4 and a poster of the transport stream that lies in `directory`; None when we stop.
@@ -168,79 +244,10 @@ pub(super) async fn remux(
     }
     let mut bytes = 0;
     for file in [&joined, &mp4, &poster] {
-        bytes += fs::metadata(file).map_or(0, |file| file.len());
+        bytes += fs::metadata(file).await.map_or(0, |file| file.len());
     }
     let duration_ms = (probed.seconds * 1000.0).round() as i64;
     Ok(Some(Measures { duration_ms, bytes: bytes as i64, size: probed.size }))
-}
-
-/// Writes all parts into one file, and the playlist that finds each of them in it; how many there were.
-fn join(parts: &Path, directory: &Path) -> io::Result<usize> {
-    let segments = in_order(parts)?;
-    if segments.is_empty() {
-        return Ok(0);
-    }
-    let aside = directory.join("video.ts.new");
-    let mut file = File::create(&aside)?;
-    let (mut place, mut count, mut longest) = (0, 0, 1.0_f64);
-    let mut entries = String::new();
-    for segment in segments {
-        let length = io::copy(&mut File::open(parts.join(&segment.name))?, &mut file)?;
-        if length == 0 {
-            continue;
-        }
-        if segment.breaks && count > 0 {
-            entries.push_str("#EXT-X-DISCONTINUITY\n");
-        }
-        let seconds = segment.seconds;
-        let _ = write!(entries, "#EXTINF:{seconds:.3},\n#EXT-X-BYTERANGE:{length}@{place}\n{JOINED}\n");
-        longest = longest.max(seconds);
-        place += length;
-        count += 1;
-    }
-    file.sync_all()?;
-    fs::rename(aside, directory.join(JOINED))?;
-    let head = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n";
-    let longest = longest.ceil();
-    let text = format!("{head}#EXT-X-TARGETDURATION:{longest}\n{entries}#EXT-X-ENDLIST\n");
-    fs::write(directory.join(PLAYLIST), text)?;
-    Ok(count)
-}
-
-/// The parts in the order in which they were kept, with what was noted of each. Of one that was not noted the length is
-/// taken from when the next was begun.
-fn in_order(parts: &Path) -> io::Result<Vec<Segment>> {
-    let list = match fs::read_to_string(parts.join(LIST)) {
-        Ok(list) => list,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    let mut there: Vec<String> = match fs::read_dir(parts) {
-        Ok(entries) => entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    there.retain(|name| playlist::begun(name).is_some());
-    let mut segments = playlist::segments(&list);
-    segments.retain(|segment| there.contains(&segment.name));
-    segments.dedup_by(|later, earlier| later.name == earlier.name);
-    for name in there {
-        if segments.iter().any(|segment| segment.name == name) {
-            continue;
-        }
-        let begun = playlist::begun(&name);
-        let place = segments.iter().rposition(|segment| segment.begun() < begun).map_or(0, |last| last + 1);
-        segments.insert(place, Segment { name, seconds: 0.0, breaks: false });
-    }
-    for place in 0..segments.len() {
-        if segments[place].seconds > 0.0 {
-            continue;
-        }
-        let next = segments.get(place + 1).and_then(Segment::begun);
-        let lasted = next.zip(segments[place].begun()).map(|(next, begun)| (next - begun) as f64 / 1000.0);
-        segments[place].seconds = lasted.filter(|seconds| (0.1..60.0).contains(seconds)).unwrap_or(1.0);
-    }
-    Ok(segments)
 }
 
 /// What a video is like: how long, and how large its picture, if it has one.
@@ -283,35 +290,68 @@ pub(super) async fn probe(video: &Path) -> io::Result<Probed> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    #[test]
-    fn parts_are_joined_in_the_order_in_which_they_were_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let parts = dir.path().join("parts");
-        fs::create_dir(&parts).unwrap();
-        for (name, content) in
-            [("5000.ts", "five"), ("6000.ts", "sixth"), ("1000.ts", "one"), ("8000.ts", "")]
-        {
-            fs::write(parts.join(name), content).unwrap();
+    const MB: u64 = 1024 * 1024;
+
+    /// A recording of two parts of a megabyte, in which a try that was broken off has left something.
+    struct Stage {
+        dir: tempfile::TempDir,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let stage = Self { dir: tempfile::tempdir().unwrap() };
+            fs::create_dir(stage.parts()).unwrap();
+            for part in ["1000.ts", "2000.ts"] {
+                fs::write(stage.parts().join(part), vec![0; MB as usize]).unwrap();
+            }
+            for left in ["video.ts", "video.ts.new", "video.mp4.new", "poster.jpg.new"] {
+                fs::write(stage.dir.path().join(left), "half").unwrap();
+            }
+            stage
         }
-        // The clock was set back behind the first; one was never noted, one was noted and is gone.
-        let list = "#EXT-X-DISCONTINUITY\n#EXTINF:1.500,\n5000.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2.000,\n1000.ts\n\
-            #EXTINF:1.0,\n7000.ts\n";
-        fs::write(parts.join(LIST), list).unwrap();
-        assert_eq!(join(&parts, dir.path()).unwrap(), 3);
-        assert_eq!(fs::read_to_string(dir.path().join(JOINED)).unwrap(), "fiveonesixth");
-        let expected = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n\
-            #EXT-X-TARGETDURATION:2\n#EXTINF:1.500,\n#EXT-X-BYTERANGE:4@0\nvideo.ts\n#EXT-X-DISCONTINUITY\n\
-            #EXTINF:2.000,\n#EXT-X-BYTERANGE:3@4\nvideo.ts\n#EXTINF:2.000,\n#EXT-X-BYTERANGE:5@7\nvideo.ts\n\
-            #EXT-X-ENDLIST\n";
-        assert_eq!(fs::read_to_string(dir.path().join(PLAYLIST)).unwrap(), expected);
+
+        fn parts(&self) -> std::path::PathBuf {
+            self.dir.path().join("parts")
+        }
+
+        /// Why nothing comes of it with so much room, and what is there then.
+        async fn fails(&self, free: u64) -> (ErrorKind, Vec<String>) {
+            let room = async { Ok(Room { free, total: u64::MAX }) };
+            let made = assemble(&self.parts(), self.dir.path(), room, &CancellationToken::new()).await;
+            let Err(Unmade::Disk(error)) = made else { panic!("it can be made: {made:?}") };
+            let there = fs::read_dir(self.dir.path()).unwrap().flatten();
+            (error.kind(), there.map(|entry| entry.file_name().into_string().unwrap()).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn without_room_for_all_of_it_nothing_is_begun() {
+        let stage = Stage::new();
+        let (why, there) = stage.fails(RESERVE + 4 * MB - 1).await;
+        assert_eq!((why, &there[..]), (ErrorKind::StorageFull, &["parts".to_owned()][..]));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_remuxed_takes_no_room_and_keeps_its_parts() {
+        let stage = Stage::new();
+        let (why, there) = stage.fails(RESERVE + 4 * MB).await;
+        assert_eq!((why, &there[..]), (ErrorKind::Other, &["parts".to_owned()][..]), "these are no video");
+        assert_eq!(Parts::in_order(&stage.parts()).unwrap().bytes(), 2 * MB);
     }
 
     #[test]
-    fn of_nothing_nothing_is_made() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(join(&dir.path().join("parts"), dir.path()).unwrap(), 0);
-        assert!(!dir.path().join(JOINED).exists());
+    fn a_full_disk_is_waited_out_and_other_trouble_is_not() {
+        let (mut failed, now) = (Failed::default(), Duration::from_secs(7));
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].map(io::Error::from);
+        let mut note = |error: &io::Error| failed.note(error, now);
+        assert!((0..TRIES).all(|_| full.iter().all(&mut note)));
+        let other = io::Error::other("ffmpeg: exit status: 1");
+        assert!((1..TRIES).all(|_| note(&other)) && note(&full[0]));
+        assert!(!note(&other), "the last try");
+        assert_eq!(failed.again, now + AGAIN);
     }
 }
