@@ -51,6 +51,24 @@ async fn migrations_go_up_and_down_and_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_goes_with_another_row_is_found_by_an_index() {
+    let url = empty_database().await;
+    Store::new(url.clone()).unwrap().migrate().await.unwrap();
+    let mut sql = Sql::on(&url).await;
+    let going = "SELECT conrelid::regclass || '.' || attname AS line
+        FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+        WHERE contype = 'f' AND confdeltype = 'c'";
+    let all = sql.lines(going).await;
+    assert!(all.contains(&"streams.channel_id".to_owned()) && all.len() > 8, "{all:?}");
+    // One of some rows only does not help: PostgreSQL looks for whichever refer to the row.
+    let unfound = format!(
+        "{going} AND NOT EXISTS (SELECT FROM pg_index
+            WHERE indrelid = conrelid AND indkey[0] = conkey[1] AND indpred IS NULL AND indisvalid)"
+    );
+    assert_eq!(sql.lines(&unfound).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_here_is_the_table_there() {
     let url = empty_database().await;
     Store::new(url.clone()).unwrap().migrate().await.unwrap();

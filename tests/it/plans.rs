@@ -1,12 +1,14 @@
-//! How PostgreSQL answers the lists of a large site: by its indexes, reading little more than the page. What is
-//! looked at are the plans of the very statements that the API sends, with their parameters, as the server's own
-//! `auto_explain` writes them to its log; each is sent often enough for a prepared statement's general plan to be
-//! considered.
+//! How PostgreSQL answers the lists of a large site, reading little more than the page, and does what is done to a few
+//! of its rows: by its indexes. What is looked at are the plans of the very statements that the API sends, with their
+//! parameters, as the server's own `auto_explain` writes them to its log; each is sent often enough for a prepared
+//! statement's general plan to be considered.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tally::store::Role;
+use tally::ambient::Chance;
+use tally::store::{Began, ChannelId, Connection, NewStream, Role, StreamId};
 
 use crate::site::{Actor, Site};
 use crate::sql::Sql;
@@ -185,6 +187,35 @@ async fn questions(actor: &Actor) -> Vec<Question> {
     questions
 }
 
+/// From now on the server's log has the plan of whatever runs on the site's database, and of what that brings about by
+/// itself.
+async fn explained(site: &Site) -> Sql {
+    let mut sql = Sql::on(&site.url).await;
+    let database = sql.lines("SELECT current_database()::text AS line").await.remove(0);
+    sql.run(&format!(
+        "ALTER DATABASE {database} SET session_preload_libraries = 'auto_explain';
+         ALTER DATABASE {database} SET auto_explain.log_min_duration = 0;
+         ALTER DATABASE {database} SET auto_explain.log_analyze = on;
+         ALTER DATABASE {database} SET auto_explain.log_timing = off;
+         ALTER DATABASE {database} SET auto_explain.log_nested_statements = on;
+         ALTER DATABASE {database} SET auto_explain.log_format = json;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    ))
+    .await;
+    // The connections of before are gone, as each is found to be when it is used; new ones are explained.
+    for _ in 0..32 {
+        let _ = site.anonymous().ask("{ topics { name } }", json!({})).await;
+    }
+    sql
+}
+
+/// How long PostgreSQL's log is.
+async fn length(sql: &mut Sql) -> usize {
+    let question = "SELECT (pg_stat_file(current_setting('data_directory') || '/../log')).size::text AS line";
+    sql.lines(question).await[0].parse().unwrap()
+}
+
 /// What PostgreSQL has written to its log, from `start` on.
 async fn log(sql: &mut Sql, start: usize) -> String {
     // Its own log lies beside its data, as script/with-postgres puts it.
@@ -229,38 +260,15 @@ fn read(node: &Value, rows: &mut f64, scanned: &mut Vec<String>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_list_reads_more_than_its_page() {
-    let site = filled(CHANNELS).await;
-    let actor = site.actor("root", Role::Admin).await;
-    let mut sql = Sql::on(&site.url).await;
-    let database = sql.lines("SELECT current_database()::text AS line").await.remove(0);
-    sql.run(&format!(
-        "ALTER DATABASE {database} SET session_preload_libraries = 'auto_explain';
-         ALTER DATABASE {database} SET auto_explain.log_min_duration = 0;
-         ALTER DATABASE {database} SET auto_explain.log_analyze = on;
-         ALTER DATABASE {database} SET auto_explain.log_timing = off;
-         ALTER DATABASE {database} SET auto_explain.log_format = json;
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-    ))
-    .await;
-    // The connections of before are gone, as each is found to be when it is used; new ones are explained.
-    for _ in 0..32 {
-        let _ = actor.ask("{ topics { name } }", json!({})).await;
-    }
-    let questions = questions(&actor).await;
+/// The lists that read more than they may.
+async fn dear_lists(actor: &Actor, sql: &mut Sql) -> Vec<String> {
     let mut wrong = Vec::new();
-    for Question { document, variables, most } in questions {
-        let start = sql
-            .lines("SELECT (pg_stat_file(current_setting('data_directory') || '/../log')).size::text AS line")
-            .await[0]
-            .parse()
-            .unwrap();
+    for Question { document, variables, most } in questions(actor).await {
+        let start = length(sql).await;
         for _ in 0..TIMES {
             actor.data(&document, variables.clone()).await;
         }
-        let seen = plans(&log(&mut sql, start).await);
+        let seen = plans(&log(sql, start).await);
         assert!(seen.len() >= TIMES, "{document} {variables}: {} plans", seen.len());
         for plan in seen {
             let (mut rows, mut scanned) = (0.0, Vec::new());
@@ -271,7 +279,82 @@ async fn no_list_reads_more_than_its_page() {
             }
         }
     }
+    wrong
+}
+
+/// Some channels whose streams are numbered, with their keys' hashes, and some that were deleted long ago; none of them is
+/// on the air, and each has twenty streams behind it.
+const OLD: &str = "
+    UPDATE channels SET default_stream_name = 'Show {number}', key_hash = decode(md5(id::text), 'hex')
+    WHERE loc IN (SELECT md5('loc' || n)::uuid FROM generate_series(2, 9) AS n);
+    UPDATE channels SET deleted_at = '2000-01-01'
+    WHERE deleted_at IS NOT NULL AND loc IN (SELECT md5('loc' || n)::uuid FROM generate_series(1, 400) AS n);
+    VACUUM ANALYZE channels";
+const NUMBERED: &str =
+    "SELECT id || ' ' || encode(key_hash, 'hex') AS line FROM channels WHERE key_hash IS NOT NULL";
+
+/// What may read more rows: the channels on the air, which are few, and the log's end, which whoever listens reads.
+const BESIDE: [&str; 2] = ["FROM channels_on_the_air", "FROM \"events\""];
+
+/// A publisher that comes with the key of one of those channels.
+fn publisher(row: &str, number: i64, site: &Site) -> NewStream {
+    let (id, hash) = row.split_once(' ').unwrap();
+    let now = site.clock.now();
+    NewStream {
+        id: StreamId(Chance::system().id(now)),
+        channel: ChannelId(id.parse().unwrap()),
+        connection: Connection { node: "local".to_owned(), number: -number },
+        worker: None,
+        key_hash: (0..16).map(|at| u8::from_str_radix(&hash[at * 2..at * 2 + 2], 16).unwrap()).collect(),
+        now,
+        lease_until: now,
+        longest_hold: now,
+    }
+}
+
+/// The statements of what is done to a few channels and streams that read more than those; what PostgreSQL does by itself
+/// when a channel is gone is among them.
+async fn dear_deeds(site: &Site, sql: &mut Sql) -> BTreeMap<String, String> {
+    let store = &site.store;
+    for statement in OLD.split(';') {
+        sql.run(statement).await;
+    }
+    let start = length(sql).await;
+    for (round, row) in (1..).zip(&sql.lines(NUMBERED).await) {
+        let new = publisher(row, round, site);
+        let began = store.begin_streams(std::slice::from_ref(&new)).await.unwrap();
+        assert!(matches!(began[..], [Began::Started(_)]), "{began:?}");
+        store.next_start(new.channel, new.id).await.unwrap();
+    }
+    let purged = store.purge_channels("2001-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    assert_eq!(purged, TIMES);
+    let seen = plans(&log(sql, start).await);
+    for words in ["DELETE FROM ONLY \"public\".\"streams\"", "COUNT(*)"] {
+        let meant = seen.iter().filter(|plan| plan["Query Text"].as_str().unwrap().contains(words));
+        assert!(meant.count() >= TIMES, "{words}");
+    }
+    let mut wrong = BTreeMap::new();
+    for plan in seen {
+        let (mut rows, mut scanned) = (0.0, Vec::new());
+        read(&plan["Plan"], &mut rows, &mut scanned);
+        let statement = plan["Query Text"].as_str().unwrap();
+        let beside = BESIDE.iter().any(|words| statement.contains(words));
+        if !scanned.is_empty() || (rows > PAGE && !beside) {
+            wrong.insert(statement.to_owned(), format!("{rows} rows, through {scanned:?}"));
+        }
+    }
+    wrong
+}
+
+/// One test, since the server has one log.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_list_reads_more_than_its_page_and_no_deed_more_than_it_is_about() {
+    let site = filled(CHANNELS).await;
+    let actor = site.actor("root", Role::Admin).await;
+    let mut sql = explained(&site).await;
+    let wrong = dear_lists(&actor, &mut sql).await;
     assert!(wrong.is_empty(), "{} questions: {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
+    assert_eq!(dear_deeds(&site, &mut sql).await, BTreeMap::new());
 }
 
 /// By hand: `script/with-postgres cargo test --release --test it a_million -- --ignored --nocapture`.

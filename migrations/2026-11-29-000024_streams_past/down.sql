@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY streams_past ON streams (channel_id, id) WHERE state = 'ended';
