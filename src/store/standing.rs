@@ -148,6 +148,7 @@ async fn end_all(
 ) -> QueryResult<Vec<EndedStream>> {
     let all = channels::table
         .filter(channels::owner_id.eq(owner))
+        .filter(channels::deleted_at.is_null())
         .order(channels::id)
         .select((channels::id, channels::live, channels::name))
         .for_no_key_update()

@@ -321,6 +321,11 @@ async fn dear_deeds(site: &Site, sql: &mut Sql) -> BTreeMap<String, String> {
     }
     let start = length(sql).await;
     for (round, row) in (1..).zip(&sql.lines(NUMBERED).await) {
+        // All channels of every twentieth owner are on the air.
+        let owner = store.user_by_handle(&format!("owner_{}", 20 * round + 1)).await.unwrap().unwrap();
+        assert_eq!(store.locs_on_the_air(owner.id).await.unwrap().len(), CHANNELS / 1000);
+        let (_, ended) = store.suspend(owner.id, "Spam", &site.deed()).await.unwrap();
+        assert_eq!(ended.len(), CHANNELS / 1000);
         let new = publisher(row, round, site);
         let began = store.begin_streams(std::slice::from_ref(&new)).await.unwrap();
         assert!(matches!(began[..], [Began::Started(_)]), "{began:?}");
