@@ -190,8 +190,10 @@ async fn assemble(
             let short = format!("it takes {needed} bytes on a disk that has {free}");
             return Err(io::Error::new(ErrorKind::StorageFull, short));
         }
-        let into = directory.to_owned();
-        blocking(move || parts.join(&into)).await?;
+        let (into, stopping) = (directory.to_owned(), stop.clone());
+        if blocking(move || parts.join(&into, &stopping)).await? == Run::Stopped {
+            return Ok(None);
+        }
         remux(directory, PATIENCE, stop).await
     };
     let made = made.await;
