@@ -13,6 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
@@ -23,6 +24,9 @@ use crate::graphql;
 use crate::lifecycle::{Failure, Lifecycle, Stops};
 use crate::store::Store;
 use crate::telemetry;
+
+/// How long threads that wait for a disk may take once everything else has ended.
+const LEFT: Duration = Duration::from_secs(1);
 
 /// A self-hosted live-streaming backend.
 #[derive(Parser)]
@@ -112,7 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(settings) => {
             telemetry::start(settings.log_format, &settings.log)?;
             keep_pages_small();
-            runtime()?.block_on(keep_serving(*settings))
+            run_to_its_end(keep_serving(*settings))
         }
         Command::Migrate(place) => runtime()?.block_on(async { Ok(place.store()?.migrate().await?) }),
         Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
@@ -133,6 +137,15 @@ fn keep_pages_small() {
 
 fn runtime() -> Result<Runtime, Failure> {
     Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Does what `work` does, and then waits no longer for threads that wait for a disk. Tasks are ended, and what they have
+/// started with them: a runtime that is let go of at once would leave that to chance.
+fn run_to_its_end(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT);
+    outcome
 }
 
 async fn keep_serving(settings: Settings) -> Result<(), Failure> {
@@ -158,5 +171,23 @@ mod tests {
         }
         let said = without_secrets(Line::try_parse_from(["tally", "serve", "--viewer-ttl=1"]).err().unwrap());
         assert!(said.to_string().contains("'1'"), "{said}");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_a_disk_does_not_hold_up_the_end() {
+        let (ended, end) = std::sync::mpsc::channel();
+        let (_disk, answer) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let outcome = run_to_its_end(async {
+                let (begins, begun) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || {
+                    let _ = begins.send(());
+                    let _ = answer.recv();
+                });
+                Ok(begun.await?)
+            });
+            let _ = ended.send(outcome.is_ok());
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(true));
     }
 }

@@ -25,7 +25,7 @@ use self::hold::{Hold, private_dir};
 use self::nginx::Nginx;
 use self::postgres::Postgres;
 use self::watch::Kept;
-use super::{serve, welcome};
+use super::{run_to_its_end, serve, welcome};
 use crate::ambient::{self, Chance};
 use crate::auth::Secrets;
 use crate::config::Settings;
@@ -46,8 +46,7 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
         return Err(account::leave_root(&settings));
     }
     allow_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(keep_up(settings, hold))
+    run_to_its_end(keep_up(settings, hold))
 }
 
 /// The two servers, from when they are in the care of their tasks.
