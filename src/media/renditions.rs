@@ -9,7 +9,8 @@ mod list;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -212,28 +213,47 @@ impl Renditions {
         Ok(())
     }
 
-    /// Makes a segment in all sizes; false when that is not possible in time.
+    /// Makes a segment in all sizes; false when that is not possible in time. Then nothing is left of it.
     async fn make(&self, work: &Work, directory: &Path, segment: &Segment, stop: &CancellationToken) -> bool {
-        let make = async {
-            let _turn = self.0.turns.acquire().await.map_err(std::io::Error::other)?;
-            let all = arguments(directory, &segment.name, &work.ladder);
-            if ffmpeg::run(all, PATIENCE, stop).await? == Run::Stopped {
-                return Err(std::io::ErrorKind::Interrupted.into());
+        let late = stop.child_token();
+        let mut making = pin!(self.try_to_make(work, directory, segment, &late));
+        let made = match timeout(PATIENCE, &mut making).await {
+            Ok(made) => made,
+            Err(_) => {
+                // ffmpeg would still write what is removed here, were it not waited for.
+                late.cancel();
+                making.await
             }
-            for rung in &work.ladder {
-                let file = directory.join(rung.file(&segment.name));
-                fs::rename(file.with_extension("ts.new"), file).await?;
-            }
-            Ok(())
         };
-        let made: std::io::Result<()> =
-            timeout(PATIENCE, make).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        if let Err(error) = &made
-            && !stop.is_cancelled()
-        {
+        let Err(error) = made else { return true };
+        for rung in &work.ladder {
+            // It may have come to nothing before there was one.
+            let _ = fs::remove_file(aside(directory, *rung, &segment.name)).await;
+        }
+        if !stop.is_cancelled() {
             tracing::warn!(loc = %work.loc, %error, "a segment is listed as it came: it could not be made smaller in time");
         }
-        made.is_ok()
+        false
+    }
+
+    async fn try_to_make(
+        &self,
+        work: &Work,
+        directory: &Path,
+        segment: &Segment,
+        stop: &CancellationToken,
+    ) -> std::io::Result<()> {
+        let turn = stop.run_until_cancelled(self.0.turns.acquire()).await;
+        let Some(Ok(_turn)) = turn else { return Err(std::io::ErrorKind::TimedOut.into()) };
+        let all = arguments(directory, &segment.name, &work.ladder);
+        if ffmpeg::run(all, PATIENCE, stop).await? == Run::Stopped {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        for rung in &work.ladder {
+            let file = directory.join(rung.file(&segment.name));
+            fs::rename(aside(directory, *rung, &segment.name), file).await?;
+        }
+        Ok(())
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Loc, Vec<Rendition>>> {
@@ -290,6 +310,11 @@ fn master(renditions: &[Rendition]) -> String {
     text
 }
 
+/// Where a segment is made in that size.
+fn aside(directory: &Path, rung: Rung, segment: &str) -> PathBuf {
+    directory.join(format!("{}.new", rung.file(segment)))
+}
+
 /// All sizes of a segment in one run: it is read once. Frames are taken as they are, with their timestamps.
 fn arguments(directory: &Path, segment: &str, ladder: &[Rung]) -> Vec<String> {
     let split: String = (0..ladder.len()).map(|place| format!("[v{place}]")).collect();
@@ -311,14 +336,99 @@ fn arguments(directory: &Path, segment: &str, ladder: &[Rung]) -> Vec<String> {
         arguments.extend([format!("{}k", kbps * 6 / 5), "-bufsize".to_owned(), format!("{kbps}k")]);
         arguments.extend(["-c:a", "copy", "-muxdelay", "0", "-muxpreload", "0"].map(str::to_owned));
         arguments.extend(["-f", "mpegts", "-y"].map(str::to_owned));
-        arguments.push(path(&format!("{}.new", rung.file(segment))));
+        arguments.push(aside(directory, *rung, segment).display().to_string());
     }
     arguments
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
+    use chrono::DateTime;
+    use tokio::process::Command;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::ambient::Clock;
+
+    /// A stream of which two sizes are made.
+    struct Stage {
+        dir: tempfile::TempDir,
+        renditions: Renditions,
+        work: Work,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let presence = Presence::new(Clock::manual(DateTime::UNIX_EPOCH), Duration::from_secs(12));
+            let ladder = [(120, 100), (60, 50)].map(|(height, kbps)| Rung { height, kbps }).to_vec();
+            let renditions = Renditions::new(Files::new(dir.path().to_owned()), presence, &ladder);
+            let (loc, list, master) = (Loc(Uuid::nil()), List::default(), String::new());
+            Self { dir, renditions, work: Work { loc, ladder, list, master, is_announced: false } }
+        }
+
+        async fn make(&self, stop: &CancellationToken) -> bool {
+            let segment = Segment { name: "1000.ts".to_owned(), seconds: 1.0, breaks: false };
+            self.renditions.make(&self.work, self.dir.path(), &segment, stop).await
+        }
+
+        /// What lies there besides the segment.
+        fn made(&self) -> Vec<String> {
+            let names = std::fs::read_dir(self.dir.path()).unwrap().flatten();
+            let names = names.map(|entry| entry.file_name().into_string().unwrap());
+            let mut made: Vec<String> = names.filter(|name| name != "1000.ts").collect();
+            made.sort();
+            made
+        }
+    }
+
+    /// One that goes on for ever.
+    fn endless(segment: &Path) -> tokio::process::Child {
+        assert!(std::process::Command::new("mkfifo").arg(segment).status().unwrap().success());
+        let mut ffmpeg = Command::new("nice");
+        ffmpeg.args(["-n", "15", "ffmpeg", "-nostdin", "-loglevel", "quiet", "-f", "lavfi", "-i", "testsrc"]);
+        ffmpeg.args(["-c:v", "mpeg2video", "-f", "mpegts", "-y"]).arg(segment);
+        ffmpeg.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_not_made_in_time_leaves_nothing() {
+        let stage = Stage::new();
+        let mut sender = endless(&stage.dir.path().join("1000.ts"));
+        let stop = CancellationToken::new();
+        let begun = async {
+            while stage.made().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut making = pin!(stage.make(&stop));
+        tokio::select! {
+            made = &mut making => panic!("it has an end: {made}"),
+            () = begun => {}
+        }
+        assert_eq!(stage.made(), ["120p-1000.ts.new", "60p-1000.ts.new"]);
+        // From here on time flies.
+        tokio::time::pause();
+        assert!(!making.await);
+        assert_eq!(stage.made(), Vec::<String>::new());
+        sender.kill().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_made_leaves_nothing_and_what_can_is_put_into_place() {
+        let stage = Stage::new();
+        let (segment, stop) = (stage.dir.path().join("1000.ts"), CancellationToken::new());
+        std::fs::write(&segment, "no video").unwrap();
+        std::fs::write(stage.dir.path().join("60p-1000.ts.new"), "half").unwrap();
+        assert!(!stage.make(&stop).await);
+        assert_eq!(stage.made(), Vec::<String>::new());
+        let one = ["-f", "lavfi", "-i", "testsrc", "-frames:v", "5", "-f", "mpegts"];
+        ffmpeg::make(one, &segment, Duration::from_secs(60), &stop).await.unwrap();
+        assert!(stage.make(&stop).await);
+        assert_eq!(stage.made(), ["120p-1000.ts", "60p-1000.ts"]);
+    }
 
     #[test]
     fn the_playlist_of_playlists_names_every_size() {
