@@ -5,7 +5,8 @@
 //! What has been kept is what lies in the directory: a recording goes on after a crash of anything. A list beside the
 //! segments says what nginx said of each; without it they are still there.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Result as IoResult};
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,13 @@ pub struct Recorder {
     clock: Clock,
     /// What was recorded when it was last looked.
     known: HashSet<StreamId>,
+    kept: Kept,
 }
+
+/// Which segments have been kept of each recording that goes on, by when they were begun. Their directories would say it
+/// as well, but after a day one holds a hundred thousand names, and a round is a second: each is read once after a start.
+#[derive(Default)]
+struct Kept(HashMap<StreamId, HashSet<i64>>);
 
 /// The directories of streams whose segments have not all been kept.
 pub struct Uncollected(Option<HashSet<PathBuf>>);
@@ -53,7 +60,7 @@ impl Uncollected {
 impl Recorder {
     /// A recorder into `files`.
     pub fn new(files: Files, store: Store, shelf: Shelf, clock: Clock) -> Self {
-        Self { files, store, shelf, clock, known: HashSet::new() }
+        Self { files, store, shelf, clock, known: HashSet::new(), kept: Kept::default() }
     }
 
     /// One round: keeps whatever nginx has finished since the last one. A recording whose stream is over is complete then.
@@ -71,8 +78,10 @@ impl Recorder {
             self.shelf.tell(recording.stream.loc, recording.stream.id);
         }
         self.known = known;
+        let going_on = || recordings.iter().filter(|it| it.row.state == RecordingState::Recording);
+        self.kept.forget_all_but(&going_on().map(|recording| recording.stream.id).collect());
         let mut uncollected = HashSet::new();
-        for recording in recordings.iter().filter(|it| it.row.state == RecordingState::Recording) {
+        for recording in going_on() {
             match self.follow(recording).await {
                 Ok(true) => {}
                 Ok(false) => drop(uncollected.insert(self.source(recording))),
@@ -90,7 +99,7 @@ impl Recorder {
     }
 
     /// Keeps a recording's new segments; true once it is complete.
-    async fn follow(&self, recording: &Recording) -> Result<bool, Unkept> {
+    async fn follow(&mut self, recording: &Recording) -> Result<bool, Unkept> {
         let ended = recording.stream.ended_at;
         let is_last = ended.is_some_and(|ended| (self.clock.now() - ended).abs() >= LAST_SEGMENT);
         let until = match ended {
@@ -100,13 +109,28 @@ impl Recorder {
             }
             None => None,
         };
-        let from = self.source(recording);
-        keep(&from, &self.files.parts_of(recording), recording.stream.started_at, until, is_last).await?;
+        let (from, parts) = (self.source(recording), self.files.parts_of(recording));
+        let kept = self.kept.of(recording.stream.id, &parts).await?;
+        keep(&from, &parts, kept, recording.stream.started_at, until, is_last).await?;
         if is_last {
             self.store.process_recording(recording.stream.id).await?;
             self.shelf.tell(recording.stream.loc, recording.stream.id);
         }
         Ok(is_last)
+    }
+}
+
+impl Kept {
+    /// What has been kept of a recording among its `parts`.
+    async fn of(&mut self, recording: StreamId, parts: &Path) -> IoResult<&mut HashSet<i64>> {
+        match self.0.entry(recording) {
+            Entry::Occupied(kept) => Ok(kept.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(segments_in(parts).await?)),
+        }
+    }
+
+    fn forget_all_but(&mut self, recordings: &HashSet<StreamId>) {
+        self.0.retain(|recording, _| recordings.contains(recording));
     }
 }
 
@@ -119,38 +143,38 @@ enum Unkept {
     Store(#[from] StoreError),
 }
 
-/// Keeps the segments in `from` that were begun `since` and before `until`, and are not among the `parts` yet. What is no
-/// longer listed, since we were away, is kept as well; and at the last time what nginx had begun and never listed, since
-/// it crashed.
+/// Keeps the segments in `from` that were begun `since` and before `until`, and are not among the `parts` yet, as `kept`
+/// says. What is no longer listed, since we were away, is kept as well; and at the last time what nginx had begun and never
+/// listed, since it crashed.
 async fn keep(
     from: &Path,
     parts: &Path,
+    kept: &mut HashSet<i64>,
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
     is_last: bool,
 ) -> IoResult<()> {
+    let begun = |segment: &Segment| segment.begun().unwrap_or_default();
     let listed = playlist::read(from).await?.segments;
-    let kept = segments_in(parts).await?;
     // Behind the last that was kept, however the clock was set since.
-    let seen = listed.iter().rposition(|segment| kept.contains(&segment.name)).map(|last| last + 1);
-    let is_ours = |segment: &Segment| {
-        let begun = segment.begun().unwrap_or_default();
-        (!kept.is_empty() || begun >= since.timestamp_millis())
-            && until.is_none_or(|until| begun < until.timestamp_millis())
+    let seen = listed.iter().rposition(|segment| kept.contains(&begun(segment))).map(|last| last + 1);
+    let (since, until) = (since.timestamp_millis(), until.map(|until| until.timestamp_millis()));
+    let is_new = |segment: &Segment| {
+        let begun = begun(segment);
+        let is_ours = (!kept.is_empty() || begun >= since) && until.is_none_or(|until| begun < until);
+        is_ours && !kept.contains(&begun)
     };
     let new = listed[seen.unwrap_or_default()..].iter();
-    let mut new: Vec<Segment> =
-        new.filter(|segment| !kept.contains(&segment.name) && is_ours(segment)).cloned().collect();
+    let mut new: Vec<Segment> = new.filter(|segment| is_new(segment)).cloned().collect();
     if is_last || seen.is_none() {
-        let known: HashSet<&str> = listed.iter().map(|segment| segment.name.as_str()).collect();
-        let first = listed.first().and_then(Segment::begun);
-        let is_finished = |segment: &Segment| is_last || segment.begun() < first;
+        let known: HashSet<i64> = listed.iter().map(begun).collect();
+        let first = listed.first().map(begun);
+        let is_finished = |at: i64| is_last || first.is_some_and(|first| at < first);
         let unlisted = segments_in(from).await?.into_iter();
-        let unlisted = unlisted.filter(|name| !known.contains(name.as_str()) && !kept.contains(name));
-        let unlisted = unlisted.map(|name| Segment { name, seconds: 0.0, breaks: false });
-        let since = Some(since.timestamp_millis());
-        new.extend(unlisted.filter(|it| is_ours(it) && it.begun() >= since && is_finished(it)));
-        new.sort_by_key(Segment::begun);
+        let unlisted = unlisted.filter(|at| *at >= since && !known.contains(at) && is_finished(*at));
+        let unlisted = unlisted.map(|at| Segment { name: format!("{at}.ts"), seconds: 0.0, breaks: false });
+        new.extend(unlisted.filter(is_new));
+        new.sort_by_key(begun);
     }
     if new.is_empty() {
         return Ok(());
@@ -159,19 +183,24 @@ async fn keep(
     for segment in new {
         let (there, here) = (from.join(&segment.name), parts.join(&segment.name));
         match fs::hard_link(&there, &here).await {
-            Ok(()) => note(parts, &segment).await?,
-            // It was kept and then not noted, or is gone already.
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {}
+            Ok(()) => {
+                kept.insert(begun(&segment));
+                note(parts, &segment).await?;
+            }
+            // It was kept and then not noted.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => drop(kept.insert(begun(&segment))),
+            // It is gone already.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// The names of the segments in a directory; none when it is not there.
-async fn segments_in(directory: &Path) -> IoResult<HashSet<String>> {
+/// When the segments in a directory were begun; none when it is not there.
+async fn segments_in(directory: &Path) -> IoResult<HashSet<i64>> {
     let names = files::names(directory).await?.into_iter();
-    Ok(names.filter(|name| playlist::begun(name).is_some()).collect())
+    Ok(names.filter_map(|name| playlist::begun(&name)).collect())
 }
 
 /// Adds to the list what nginx says of a segment, in a playlist's own words.
@@ -184,11 +213,16 @@ async fn note(parts: &Path, segment: &Segment) -> IoResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    const RECORDING: StreamId = StreamId(Uuid::from_u128(1));
 
     struct Stage {
         dir: tempfile::TempDir,
         listed: Vec<Segment>,
+        known: Kept,
     }
 
     fn at(millis: i64) -> DateTime<Utc> {
@@ -197,7 +231,8 @@ mod tests {
 
     impl Stage {
         fn new() -> Self {
-            let stage = Self { dir: tempfile::tempdir().unwrap(), listed: Vec::new() };
+            let (dir, known) = (tempfile::tempdir().unwrap(), Kept::default());
+            let stage = Self { dir, listed: Vec::new(), known };
             std::fs::create_dir(stage.hls()).unwrap();
             stage
         }
@@ -225,8 +260,15 @@ mod tests {
             std::fs::write(self.hls().join(format!("{begun}.ts")), begun.to_string()).unwrap();
         }
 
-        async fn keep(&self, since: i64, until: Option<i64>, is_last: bool) {
-            keep(&self.hls(), &self.parts(), at(since), until.map(at), is_last).await.unwrap();
+        async fn keep(&mut self, since: i64, until: Option<i64>, is_last: bool) {
+            let (hls, parts) = (self.hls(), self.parts());
+            let kept = self.known.of(RECORDING, &parts).await.unwrap();
+            keep(&hls, &parts, kept, at(since), until.map(at), is_last).await.unwrap();
+        }
+
+        /// As after a start.
+        fn forget(&mut self) {
+            self.known = Kept::default();
         }
 
         fn kept(&self) -> Vec<i64> {
@@ -264,6 +306,8 @@ mod tests {
         stage.writes(5_000_000, false);
         stage.keep(5_000_000, None, false).await;
         stage.writes(1_400_000, false);
+        stage.keep(5_000_000, None, false).await;
+        stage.forget();
         stage.writes(1_401_000, false);
         stage.keep(5_000_000, None, false).await;
         assert_eq!(stage.kept(), [5_000_000, 1_400_000, 1_401_000]);
@@ -288,6 +332,7 @@ mod tests {
             stage.writes(begun * 1000, false);
         }
         stage.begins(8000);
+        stage.forget();
         stage.keep(1000, None, false).await;
         assert_eq!(stage.kept(), [1000, 2000, 3000, 4000, 5000, 6000, 7000]);
     }
@@ -298,9 +343,30 @@ mod tests {
         stage.writes(1000, false);
         stage.keep(1000, None, false).await;
         std::fs::remove_file(stage.parts().join(LIST)).unwrap();
+        stage.forget();
         stage.writes(2000, false);
         stage.keep(1000, None, false).await;
         assert_eq!(stage.kept(), [2000]);
         assert_eq!(segments_in(&stage.parts()).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_is_looked_for_after_a_start_and_not_again_each_second() {
+        let mut stage = Stage::new();
+        for begun in [1000, 2000] {
+            stage.writes(begun, false);
+        }
+        stage.keep(1000, None, false).await;
+        let last = stage.parts().join("2000.ts");
+        std::fs::remove_file(&last).unwrap();
+        stage.keep(1000, None, false).await;
+        assert!(!last.exists(), "nobody looks whether it is still there");
+        stage.known.forget_all_but(&HashSet::from([RECORDING]));
+        stage.keep(1000, None, false).await;
+        assert!(!last.exists(), "not while the recording goes on");
+        stage.known.forget_all_but(&HashSet::new());
+        assert!(stage.known.0.is_empty(), "what is over is not remembered");
+        stage.keep(1000, None, false).await;
+        assert!(last.exists(), "and as after a start it is seen to be missing");
     }
 }
