@@ -14,7 +14,7 @@ use super::catch_up;
 use super::files::Files;
 use super::joining::{self, JOINED};
 use super::playlist::{self, Segment};
-use crate::store::{ClipId, Loc, Measures, Stream};
+use crate::store::{ClipId, Loc, Measures, Stream, StreamId};
 
 /// So many are cut at a time.
 const AT_A_TIME: usize = 2;
@@ -61,7 +61,8 @@ impl Clips {
     ) -> std::result::Result<Measures, Uncut> {
         let _turn = self.turns.try_acquire().map_err(|_| Uncut::Busy)?;
         let directory = self.files.hls_of(stream.loc, stream.protected);
-        let segments = last(&listed(&directory).await?, seconds);
+        let listed = listed(&directory, stream.id, stream.started_at.timestamp_millis()).await?;
+        let segments = last(&listed, seconds);
         if segments.is_empty() {
             return Err(Uncut::Nothing);
         }
@@ -102,16 +103,16 @@ impl Clips {
     }
 }
 
-/// All that can be cut of a stream, the oldest first.
-async fn listed(directory: &Path) -> Result<Vec<Segment>> {
-    let longer = fs::read_to_string(directory.join(catch_up::PLAYLIST)).await.unwrap_or_default();
-    let longer = playlist::segments(&longer);
-    let newest = playlist::read(directory).await?.segments;
+/// All that can be cut of a stream that began then, the oldest first: nothing of the stream before it, which lies in the
+/// same directory.
+async fn listed(directory: &Path, stream: StreamId, start: i64) -> Result<Vec<Segment>> {
+    let longer = catch_up::listed(directory, stream).await?.segments;
+    let newest = playlist::read(directory).await?;
     // nginx's own playlist is up to a second ahead.
-    let behind = longer.last().and_then(|last| newest.iter().position(|segment| segment.name == last.name));
-    Ok(match behind {
-        Some(place) => longer.into_iter().chain(newest.into_iter().skip(place + 1)).collect(),
-        None => newest,
+    let is_last = |segment: &Segment| longer.last().is_some_and(|last| last.name == segment.name);
+    Ok(match newest.segments.iter().position(is_last) {
+        Some(place) => longer.into_iter().chain(newest.segments.into_iter().skip(place + 1)).collect(),
+        None => newest.since(start).1.to_vec(),
     })
 }
 
@@ -130,6 +131,8 @@ fn last(segments: &[Segment], seconds: f64) -> Vec<Segment> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[tokio::test]
@@ -138,15 +141,22 @@ mod tests {
         let text = |names: std::ops::RangeInclusive<i64>| {
             names.map(|name| format!("#EXTINF:2.000,\n{name}.ts\n")).collect::<String>()
         };
+        let (stream, next) = (StreamId(Uuid::from_u128(1)), StreamId(Uuid::from_u128(2)));
         std::fs::write(dir.path().join("index.m3u8"), text(5..=8)).unwrap();
         let names = |segments: &[Segment]| segments.iter().filter_map(Segment::begun).collect::<Vec<_>>();
-        assert_eq!(names(&listed(dir.path()).await.unwrap()), [5, 6, 7, 8]);
-        std::fs::write(dir.path().join(catch_up::PLAYLIST), text(1..=7)).unwrap();
-        let all = listed(dir.path()).await.unwrap();
+        let listed = async |stream, start| listed(dir.path(), stream, start).await.unwrap();
+        assert_eq!(names(&listed(stream, 1).await), [5, 6, 7, 8]);
+        let longer = format!("#EXTM3U\n# stream {stream}\n{}", text(1..=7));
+        std::fs::write(dir.path().join(catch_up::PLAYLIST), longer).unwrap();
+        let all = listed(stream, 1).await;
         assert_eq!(names(&all), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(names(&last(&all, 5.0)), [6, 7, 8]);
         assert_eq!(names(&last(&all, 6.0)), [6, 7, 8]);
         assert_eq!(names(&last(&all, 120.0)), [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert!(listed(&dir.path().join("nothing")).await.unwrap().is_empty());
+        assert_eq!(names(&listed(stream, 100).await), [1, 2, 3, 4, 5, 6, 7, 8], "the clock was set back");
+        assert_eq!(names(&listed(next, 8).await), [8], "nothing of the stream before");
+        assert!(listed(next, 9).await.is_empty(), "nothing of it has arrived");
+        std::fs::remove_file(dir.path().join("index.m3u8")).unwrap();
+        assert!(listed(next, 1).await.is_empty());
     }
 }

@@ -241,7 +241,9 @@ impl Janitor {
     /// What follows from the segments that nginx has written since the last round.
     async fn follow(&mut self, directory: &Path, loc: Loc) -> std::io::Result<()> {
         let playlist = playlist::read(directory).await?;
-        self.catch_up.write(directory, &playlist).await?;
+        if let Some((stream, ..)) = self.presence.counts(loc) {
+            self.catch_up.write(directory, stream, &playlist).await?;
+        }
         self.health.follow(loc, directory, &playlist).await
     }
 

@@ -35,10 +35,24 @@ pub(super) struct Playlist {
     pub(super) segments: Vec<Segment>,
 }
 
+impl Playlist {
+    /// What a playlist says.
+    pub(super) fn of(text: &str) -> Self {
+        Self { sequence: sequence(text), segments: segments(text) }
+    }
+
+    /// What of it is a stream's that began then, in milliseconds since 1970, with the number of the first: nginx goes on in
+    /// the playlist of the stream before. Behind its first segment all are its own, however the clock was set since.
+    pub(super) fn since(&self, start: i64) -> (i64, &[Segment]) {
+        let before = self.segments.iter().take_while(|segment| segment.begun() < Some(start)).count();
+        (self.sequence + before as i64, &self.segments[before..])
+    }
+}
+
 /// The playlist of the stream in that directory; an empty one while there is none.
 pub(super) async fn read(directory: &Path) -> std::io::Result<Playlist> {
     match tokio::fs::read_to_string(directory.join("index.m3u8")).await {
-        Ok(text) => Ok(Playlist { sequence: sequence(&text), segments: segments(&text) }),
+        Ok(text) => Ok(Playlist::of(&text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Playlist::default()),
         Err(error) => Err(error),
     }
@@ -85,6 +99,18 @@ mod tests {
         let segment = |name: &str, seconds, breaks| Segment { name: name.to_owned(), seconds, breaks };
         assert_eq!(segments(playlist), [segment("17.ts", 1.001, true), segment("19.ts", 2.0, false)]);
         assert_eq!(segments(playlist)[0].begun(), Some(17));
+    }
+
+    #[test]
+    fn a_streams_segments_begin_with_the_first_that_is_as_young_as_it() {
+        let listed = Playlist::of("#EXT-X-MEDIA-SEQUENCE:7\n10.ts\n20.ts\n30.ts\n5.ts\n40.ts\n");
+        let since = |start| {
+            let (first, segments) = listed.since(start);
+            (first, segments.iter().filter_map(Segment::begun).collect::<Vec<_>>())
+        };
+        assert_eq!(since(0), (7, vec![10, 20, 30, 5, 40]));
+        assert_eq!(since(20), (8, vec![20, 30, 5, 40]), "the clock was set back later");
+        assert_eq!(since(50), (12, vec![]), "nothing of it has arrived");
     }
 
     proptest! {
