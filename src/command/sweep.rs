@@ -25,23 +25,33 @@ const DELETED: TimeDelta = TimeDelta::days(8);
 pub async fn run(store: Store, clock: Clock, stop: CancellationToken) -> Result<(), Failure> {
     let mut pace = Pace::new(ROUND, stop);
     while pace.beat().await {
-        if let Err(error) = forget(&store, &clock).await {
-            tracing::warn!(%error, "old events cannot be forgotten");
-        }
+        // What fails has said so.
+        let _ = forget(&store, &clock).await;
     }
     Ok(())
 }
 
-/// One round.
+/// One round. What cannot be forgotten keeps nothing else from it, but for the channels, which go after their events.
 ///
 /// # Errors
-/// When the database fails.
+/// When the database fails: what failed first.
 pub async fn forget(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let now = clock.now();
-    let events = store.trim_events(now - EVENTS).await?;
-    let channels = store.purge_channels(now - DELETED).await?;
-    let attempts = store.forget_attempts(now).await?;
-    let records = store.forget_audit(now - AUDIT).await?;
-    tracing::debug!(events, channels, attempts, records, "forgotten");
-    Ok(())
+    let events = told("events", store.trim_events(now - EVENTS).await);
+    let channels = match &events {
+        Ok(()) => told("deleted channels", store.purge_channels(now - DELETED).await),
+        // With a channel go those of its events that are still there, and the log would not say that they are gone.
+        Err(_) => Ok(()),
+    };
+    let attempts = told("idempotency keys", store.forget_attempts(now).await);
+    let records = told("audit records", store.forget_audit(now - AUDIT).await);
+    events.and(channels).and(attempts).and(records)
+}
+
+fn told(what: &str, forgotten: Result<usize, StoreError>) -> Result<(), StoreError> {
+    match &forgotten {
+        Ok(number) => tracing::debug!(what, number, "forgotten"),
+        Err(error) => tracing::warn!(what, %error, "what is old cannot be forgotten"),
+    }
+    forgotten.map(drop)
 }

@@ -20,6 +20,7 @@ mod events;
 mod fan_out;
 mod fields;
 mod figures;
+mod forgetting;
 mod frames;
 mod guessing;
 mod hostile;
