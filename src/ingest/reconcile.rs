@@ -17,6 +17,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A sweep that comes later than this after the last good one has not listened to nginx in between, or could not
 /// write down what it heard; then deadlines are given anew before any is called over.
 const DEAF: Duration = Duration::from_secs(4);
+/// So long a round ends streams; then the next goes on with it, after another look at everything else. Each end is a
+/// transaction, and a crowd's would take longer than may lie between two rounds; nginx may have taken two seconds before.
+const ENDING: Duration = Duration::from_secs(1);
 /// So far the time of day may stray from the time that passes, between two sweeps; beyond, somebody set the clock.
 const STEP: TimeDelta = TimeDelta::seconds(1);
 /// What is being sent is written down every so many rounds.
@@ -45,6 +48,8 @@ pub struct Sweeper {
     ingest: Ingest,
     last: Option<Moment>,
     rounds: u32,
+    /// Whether the last round left streams to the next that were to be ended.
+    unfinished: bool,
     /// Publishers that nginx did not list the last time: one look may fall between accept and registration.
     missing: HashSet<(StreamId, Connection)>,
 }
@@ -52,7 +57,7 @@ pub struct Sweeper {
 impl Sweeper {
     /// A sweeper that has not listened yet.
     pub fn new(ingest: Ingest) -> Self {
-        Self { ingest, last: None, rounds: 0, missing: HashSet::new() }
+        Self { ingest, last: None, rounds: 0, unfinished: false, missing: HashSet::new() }
     }
 
     /// Sweeps until `stop`.
@@ -60,8 +65,8 @@ impl Sweeper {
     /// # Errors
     /// Never: what fails is tried again.
     pub async fn run(mut self, stop: CancellationToken) -> std::result::Result<(), Failure> {
-        let mut pace = Pace::new(SWEEP, stop);
-        while pace.beat().await {
+        let mut pace = Pace::new(SWEEP, stop.clone());
+        while (self.unfinished && !stop.is_cancelled()) || pace.beat().await {
             let outcome = match self.sweep().await {
                 Ok(()) => "whole",
                 Err(error) => {
@@ -84,6 +89,7 @@ impl Sweeper {
         // the clock may be set in the middle of it.
         let begun = Moment { now: clock.now(), elapsed: clock.elapsed() };
         let now = begun.now;
+        self.unfinished = false;
         if !self.last.take().is_some_and(|last| last.leads_to(begun)) {
             // Nobody could come back while the door was closed either.
             store.renew_deadlines(now + LEASE, now + self.ingest.window).await?;
@@ -98,9 +104,14 @@ impl Sweeper {
             tracing::info!(loc = %silent.loc, "nothing was heard of a publisher for too long");
         }
         self.ingest.incumbents.give_up(&silent).await?;
-        for waited in waited {
+        let (started, mut waited) = (clock.elapsed(), waited.into_iter());
+        for waited in waited.by_ref() {
             self.ingest.end_overdue(waited, now).await?;
+            if clock.elapsed() - started >= ENDING {
+                break;
+            }
         }
+        self.unfinished = waited.len() > 0;
         self.last = Some(begun);
         Ok(())
     }

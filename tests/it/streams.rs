@@ -325,6 +325,52 @@ async fn a_round_that_was_held_up_calls_nothing_over_that_could_not_be_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_has_much_to_end_gives_nobody_another_window() {
+    let mut stage = Stage::set().await;
+    stage.nginx.inside().is_away = true;
+    let (mut publishers, mut slow) = (vec![stage.publisher(1)], Vec::new());
+    for connection in 2..=4 {
+        let channel = stage.owner.channel("Another", json!({})).await;
+        publishers.push(Publisher { key: channel["key"].as_str().unwrap().to_owned(), connection });
+    }
+    // One second after the other their windows open, and will close.
+    for publisher in &publishers {
+        publisher.publish(&stage.site).await;
+        publisher.done(&stage.site).await;
+        stage.pass(1).await;
+        let mut sql = Sql::on(&stage.site.url).await;
+        let connection = publisher.connection;
+        sql.run(&format!(
+            "BEGIN; SELECT FROM channels JOIN streams ON channel_id = channels.id WHERE connection = {connection} FOR UPDATE OF channels"
+        ))
+        .await;
+        slow.push(sql);
+    }
+    // The last one can be ended as it is.
+    slow.pop();
+    stage.pass(5).await;
+    stage.site.clock.advance(Duration::from_millis(3500));
+    let clock = stage.site.clock.clone();
+    let ended_slowly = async {
+        for mut sql in slow {
+            let waiting = "SELECT 'waits' AS line FROM pg_locks
+                WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+            eventually("its stream is being ended", async || !sql.lines(waiting).await.is_empty()).await;
+            clock.advance(Duration::from_millis(1500));
+            sql.run("COMMIT").await;
+        }
+    };
+    let rounds = async {
+        for _ in 0..4 {
+            stage.site.sweeper.sweep().await.unwrap();
+        }
+    };
+    tokio::join!(rounds, ended_slowly);
+    let end = stage.log().await.split_off(8);
+    assert_eq!(end, ["stopped: publisher_gone"; 4], "all were heard of in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_cannot_be_written_down_counts_as_one_that_was() {
     let mut stage = Stage::set().await;
     stage.nginx.inside().is_away = true;
