@@ -62,10 +62,7 @@ pub(super) async fn open<G: Answers>(public: Arc<Public<G>>, mut request: Reques
         Err(error) => return refused(StatusCode::FORBIDDEN, &error.message),
     };
     if origin::is_foreign(request.headers(), &public.public_url, &public.cors_origins) {
-        return refused(
-            StatusCode::FORBIDDEN,
-            "pages of this origin may not use the API: --cors-origin names those that may",
-        );
+        return refused(StatusCode::FORBIDDEN, "pages of this origin may not use the API");
     }
     let Some(key) = key(&request) else {
         return refused(StatusCode::BAD_REQUEST, "this is no request for a WebSocket of version 13");
