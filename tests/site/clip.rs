@@ -76,3 +76,46 @@ async fn whoever_watches_cuts_out_what_they_have_just_seen() {
     assert_eq!(owner.refused(start, json!({"input": {"loc": loc, "clipId": clip["id"]}})).await, "NOT_FOUND");
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_broadcast_before_is_in_a_clip_or_can_be_gone_back_to() {
+    let _turn = crate::turn().await;
+    let site = Site::start(&["--reconnect-window", "0s"]).await;
+    let owner = Actor::streamer(&site, "owner").await;
+    let channel = owner.channel("Goals", false).await;
+    let loc = channel.loc.as_str();
+    let mut events = owner.events(loc, None).await;
+    let publisher = Broadcast::begin(&site, &channel.key);
+    events.expect("StreamStarted", seconds(5)).await;
+    let of = |name: &str| site.url(&format!("/live/{loc}/{name}.m3u8"));
+    Playlist::of(&site.client, &of("dvr"), 7).await;
+    publisher.end().await;
+    for expected in ["StreamInterrupted", "StreamStopped"] {
+        events.expect(expected, seconds(5)).await;
+    }
+    let _publisher = Broadcast::begin(&site, &channel.key);
+    let started = events.expect("StreamStarted", seconds(5)).await;
+    let uuid = started["stream"]["uuid"].as_str().expect("a uuid").replace('-', "");
+    // Its id says when it began, a segment's name when that was.
+    let start = i64::from_str_radix(&uuid[..12], 16).expect("milliseconds");
+    let own = async |name: &str| {
+        let listed = Playlist::get(&site.client, &of(name)).await?.segments();
+        let begun = |url: &String| url.rsplit_once('/')?.1.strip_suffix(".ts")?.parse::<i64>().ok();
+        let own = listed.iter().filter_map(begun).filter(|begun| *begun >= start).count();
+        Some((own, listed.len()))
+    };
+    until("some of it is there", seconds(15), async || (own("index").await?.0 >= 2).then_some(())).await;
+    let input =
+        json!({"input": {"streamId": format!("st_{uuid}"), "lastSeconds": 120, "title": "All of it"}});
+    let clip = owner.data(CREATE, input).await["createClip"]["clip"].take();
+    let (there, listed) = own("index").await.expect("a playlist");
+    assert!(listed >= there + 7, "nginx goes on where the broadcast before was");
+    let long = clip["durationSeconds"].as_f64().expect("a duration");
+    assert!(long < there as f64 + 1.0, "{long} s, of which {there} are its own");
+    until("one can go back to its beginning", seconds(5), async || {
+        let (there, listed) = own("dvr").await?;
+        (there >= 2 && there == listed).then_some(())
+    })
+    .await;
+    site.stop().await;
+}
