@@ -1,9 +1,10 @@
 //! Where the files of streams lie, and their end: a player must not hang on a playlist that will never grow again,
 //! and nothing of an ended stream is left behind.
 
+mod thinning;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::thinning::Thinner;
 use super::catch_up::CatchUp;
 use super::health::Health;
 use super::playlist;
@@ -24,12 +26,6 @@ use crate::store::{ClipId, Loc, Recording, StreamId};
 
 /// How often the directories are looked at.
 const ROUND: Duration = Duration::from_secs(1);
-/// What nginx lists.
-const LISTED: Duration = Duration::from_secs(30);
-/// How long a segment stays after it is listed no longer, for those who are about to load it.
-const GRACE: Duration = Duration::from_secs(90);
-/// How long one stays that is to be recorded and could not be kept yet, on a disk that is full for instance.
-const LAST_RESORT: Duration = Duration::from_secs(60 * 60);
 /// How long an ended stream's segments stay, for the players that still have some to play.
 const AFTERGLOW: Duration = Duration::from_secs(20);
 const END: &[u8] = b"#EXT-X-ENDLIST\n";
@@ -162,8 +158,7 @@ pub struct Janitor {
     clock: Clock,
     catch_up: CatchUp,
     health: Health,
-    /// How far one can go back in what is on the air.
-    window: Duration,
+    thinner: Thinner,
     /// Since when each directory was seen to belong to nothing on the air.
     idle: std::collections::HashMap<PathBuf, Duration>,
 }
@@ -172,8 +167,8 @@ impl Janitor {
     /// A janitor of `files`, in which one can go back as far as `window`; `presence` knows what is on the air, and
     /// `health` is told what is sent.
     pub fn new(files: Files, presence: Presence, health: Health, clock: Clock, window: Duration) -> Self {
-        let (catch_up, idle) = (CatchUp::new(window), std::collections::HashMap::new());
-        Self { files, presence, clock, catch_up, health, window, idle }
+        let (catch_up, thinner) = (CatchUp::new(window), Thinner::new(clock.clone(), window));
+        Self { files, presence, clock, catch_up, health, thinner, idle: std::collections::HashMap::new() }
     }
 
     /// Works until `stop`; what is recorded is collected by `recorder` before it goes.
@@ -208,8 +203,8 @@ impl Janitor {
                     noted(&directory, fs::remove_dir_all(&directory).await);
                 } else {
                     noted(&directory, self.follow(&directory, loc).await);
-                    let age = self.window.max(LISTED) + GRACE;
-                    noted(&directory, thin_out(&directory, uncollected.is_in(&directory), age).await);
+                    let is_recorded = uncollected.is_in(&directory);
+                    noted(&directory, self.thinner.thin_out(&directory, is_recorded).await);
                 }
                 continue;
             }
@@ -222,9 +217,10 @@ impl Janitor {
             }
         }
         self.idle.retain(|directory, _| seen.contains(directory));
-        self.catch_up.retain(|directory| {
-            stream_of(directory).is_some_and(|(loc, _)| self.presence.is_on_the_air(loc))
-        });
+        let is_on_the_air =
+            |directory: &Path| stream_of(directory).is_some_and(|(loc, _)| self.presence.is_on_the_air(loc));
+        self.catch_up.retain(is_on_the_air);
+        self.thinner.retain(is_on_the_air);
         self.health.retain(|loc| self.presence.is_on_the_air(loc));
         let mut pictures = fs::read_dir(self.files.thumbnails()).await?;
         while let Some(picture) = pictures.next_entry().await? {
@@ -258,27 +254,6 @@ impl Janitor {
             _ => false,
         }
     }
-}
-
-/// Removes the segments that nobody plays any more. One that is to be recorded waits until it has its second name.
-async fn thin_out(directory: &Path, is_recorded: bool, oldest: Duration) -> std::io::Result<()> {
-    let mut files = fs::read_dir(directory).await?;
-    while let Some(file) = files.next_entry().await? {
-        let path = file.path();
-        if path.extension() != Some(OsStr::new("ts")) {
-            continue;
-        }
-        let Ok(about) = file.metadata().await else { continue };
-        let age = about.modified()?.elapsed().unwrap_or_default();
-        // Other sizes are not gone back to, and not recorded.
-        let is_source = file.file_name().to_str().is_some_and(|name| playlist::begun(name).is_some());
-        let oldest = if is_source { oldest } else { LISTED + GRACE };
-        let is_kept = !is_recorded || !is_source || about.nlink() > 1;
-        if age > oldest && (is_kept || age > oldest + LAST_RESORT) {
-            noted(&path, fs::remove_file(&path).await);
-        }
-    }
-    Ok(())
 }
 
 /// When nginx last wrote a directory's playlist.
