@@ -23,6 +23,7 @@ pub(super) fn render(
     let values = [
         // Everything runs under one account already, and only root could choose another.
         ("user tally;\n", String::new()),
+        ("/run/nginx.pid", format!("\"{data}/nginx/nginx.pid\"")),
         ("/var/lib/tally/media", media.to_owned()),
         ("/var/lib/tally", data.to_owned()),
         ("127.0.0.1:8080", at(settings.http)),
@@ -119,9 +120,18 @@ mod tests {
         ] {
             assert_eq!(text.matches(value).count(), times, "{value}");
         }
-        for default in
-            ["/var/lib/tally", "user tally", ":8080", ":1935", ":1936", ":1937", ":4001", ":4002", " 4s;"]
-        {
+        for default in [
+            "/var/lib/tally",
+            "/run/",
+            "user tally",
+            ":8080",
+            ":1935",
+            ":1936",
+            ":1937",
+            ":4001",
+            ":4002",
+            " 4s;",
+        ] {
             let left = text.matches(default).count();
             let expected = usize::from(default == " 4s;") * SHIPPED.matches("_timeout 4s;").count();
             assert_eq!(left, expected, "{default} is left");
