@@ -83,6 +83,9 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Colours are for eyes, not for files.
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
+    // A line that cannot be written, to a terminal that was closed or a disk that is full, is lost: to complain of it
+    // there as well would panic.
+    let lines = lines.log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_target(false).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
