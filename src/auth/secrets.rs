@@ -193,7 +193,12 @@ fn remove(path: PathBuf) -> Result<(), SecretsError> {
 /// for root may be typing what an account of less power reads.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let aside = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    // What lies there is from a crash, or a link by whoever owns the directory, which root must not follow.
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     let owner = fs::metadata(path.parent().unwrap_or(path))?;
     if file.metadata()?.uid() != owner.uid() {
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
@@ -208,6 +213,18 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_is_written_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("server.key"), dir.path().join("elsewhere"));
+        fs::write(&elsewhere, "as it was").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, path.with_extension("new")).unwrap();
+        write_private(&path, "secret").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "secret");
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "as it was");
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
 
     #[test]
     fn secrets_are_made_once_and_only_their_owner_may_read_them() {

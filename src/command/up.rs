@@ -98,6 +98,7 @@ async fn start(
 ) -> Result<(), Failure> {
     make_dirs(&settings)?;
     let secrets = Secrets::open(&settings.data_dir, &Chance::system())?;
+    ports::are_possible(&settings)?;
     let nginx = Nginx::prepare(&settings, &secrets).await?;
     ports::check(&settings, nginx.runs())?;
     settings.nginx_control = nginx.control();
@@ -117,8 +118,11 @@ async fn start(
     })?;
     servers.nginx.insert(Kept::new(nginx, tasks)).started().await?;
     until_ready(&settings).await?;
-    tell(&settings, &welcome);
-    secrets.forget_told()?;
+    match tell(&settings, &welcome) {
+        Ok(()) => secrets.forget_told()?,
+        // Nobody is reading; that is no reason to stop. The first password will be told by the next start.
+        Err(error) => tracing::warn!(%error, "nobody could be told that the site is up"),
+    }
     Ok(())
 }
 
@@ -128,6 +132,7 @@ fn make_dirs(settings: &Settings) -> Result<(), Failure> {
         private_dir(&settings.data_dir.join(name))?;
     }
     let media = settings.media_root();
+    private_dir(&media)?;
     for name in ["hls", "thumb"] {
         private_dir(&media.join(name))?;
     }
@@ -156,7 +161,7 @@ async fn until_ready(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// What the operator needs next, on stdout.
-fn tell(settings: &Settings, welcome: &welcome::Welcome) {
+fn tell(settings: &Settings, welcome: &welcome::Welcome) -> std::io::Result<()> {
     let (url, server) = (settings.public_url(), settings.public_rtmp_url());
     let mut text = format!("\nTally is up.\n\n  Site        {url}/\n  GraphiQL    {url}/graphiql\n");
     if let Some((handle, password)) = &welcome.admin {
@@ -166,13 +171,16 @@ fn tell(settings: &Settings, welcome: &welcome::Welcome) {
         &format!("\n  Demo channel, for OBS:\n  Server      {server}\n  Stream key  {}\n", welcome.demo_key);
     text +=
         &format!("\nLogs are in {}. Ctrl-C stops everything.\n", settings.data_dir.join("logs").display());
-    // Nobody may be reading; that is no reason to stop.
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
-/// A terminal that is closed is as good as a Ctrl-C: otherwise it would kill us and leave the servers.
+/// A terminal that is closed is as good as a Ctrl-C: otherwise it would kill us and leave the servers. Not where whoever
+/// started us has said that it is to be outlived, as `nohup` does.
 fn stop_with_the_terminal(tasks: &Tasks) -> Result<(), Failure> {
+    if is_ignored(Signal::HUP) {
+        return Ok(());
+    }
     let mut hang_up = signal(SignalKind::hangup())?;
     let stop = tasks.stopping().clone();
     tasks.pass("terminal", async move {
@@ -181,6 +189,13 @@ fn stop_with_the_terminal(tasks: &Tasks) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default();
+    ignored >> (signal.as_raw() - 1) & 1 == 1
 }
 
 /// Takes as many open files as the system allows: every viewer and subscriber is one or two.

@@ -2,7 +2,7 @@
 //! started as root, `up` hands the data directory to an ordinary account and executes itself again under that.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -53,6 +53,9 @@ fn prepare(settings: &Settings) -> Result<Command, Failure> {
         && (!media.exists() || account.may("-w", &media));
     if !open {
         // A clone under /root, say: the account cannot pass through the directories above.
+        tracing::info!(
+            "the program or its data are where that account cannot reach: it keeps root's right to pass"
+        );
         capabilities.push("+dac_override");
     }
     if has_privileged_port(settings) {
@@ -97,7 +100,8 @@ fn hand_over(data_dir: &Path, account: &Account) -> Result<(), Failure> {
         }
         chown(data_dir, Some(account.uid), Some(account.gid))?;
     }
-    Ok(chown(lock, Some(account.uid), Some(account.gid))?)
+    // Not what a link of that name points to.
+    Ok(lchown(lock, Some(account.uid), Some(account.gid))?)
 }
 
 fn has_privileged_port(settings: &Settings) -> bool {

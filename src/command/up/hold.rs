@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 /// The file whose lock says that the directory is in use.
@@ -57,13 +58,15 @@ pub enum HoldError {
 }
 
 impl Hold {
-    /// Takes the directory, which must exist.
+    /// Takes the directory, which must exist. The lock is no link: root takes it as well, and whoever owns the directory
+    /// must not choose what root opens.
     pub(super) fn take(data_dir: &Path) -> Result<Self, HoldError> {
         let path = data_dir.join(LOCK);
         let failed = |cause| HoldError::File { path: path.clone(), cause };
         let mut options = OpenOptions::new();
-        let lock =
-            options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
+        let options = options.create(true).truncate(false).write(true).mode(0o600);
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        let lock = options.custom_flags(no_link).open(&path).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock, data_dir: data_dir.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(HoldError::Taken(data_dir.to_owned())),
@@ -117,14 +120,17 @@ fn state(data_dir: &Path) -> PathBuf {
     data_dir.join("run").join("up.json")
 }
 
-/// Makes a directory, and those above it, for nobody but the account that runs.
+/// Makes a directory for nobody but the account that runs; those above it, if there are none, for whoever may pass.
 pub(super) fn private_dir(path: &Path) -> Result<(), HoldError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let above = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = above.and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(path));
     made.map_err(|cause| HoldError::File { path: path.to_owned(), cause })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -147,5 +153,26 @@ mod tests {
         drop(hold);
         assert!(matches!(Running::read(dir.path()), Err(HoldError::Idle(_))));
         assert!(!state(dir.path()).exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join(LOCK)).unwrap();
+        assert!(matches!(Hold::take(dir.path()), Err(HoldError::File { .. })));
+        assert!(!elsewhere.exists());
+    }
+
+    #[test]
+    fn others_may_pass_to_what_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let (above, private) = (dir.path().join("srv"), dir.path().join("srv").join("site"));
+        private_dir(&private).unwrap();
+        private_dir(&private).expect("it is there");
+        let modes = [above, private].map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777);
+        assert_eq!(modes.map(|mode| mode & 0o700), [0o700, 0o700]);
+        assert_eq!(modes[1], 0o700, "nobody else enters");
+        assert_ne!(modes[0] & 0o011, 0, "but comes this far");
     }
 }
