@@ -73,6 +73,11 @@ pub use value::{
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+/// An index that was being made beside the running site when that was broken off is there by its name, and of no use.
+const DROP_HALF_MADE: &str = "DO $$ DECLARE half_made text; BEGIN
+    FOR half_made IN SELECT indexrelid::regclass FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE NOT indisvalid AND relnamespace = current_schema()::regnamespace
+    LOOP EXECUTE 'DROP INDEX ' || half_made; END LOOP; END $$";
 
 /// How many connections a process opens to the database.
 const CONNECTIONS: usize = 16;
@@ -163,6 +168,9 @@ impl Store {
     /// # Errors
     /// When the database is away or a migration fails; what was migrated before it stays.
     pub async fn migrate(&self) -> Result<()> {
+        if self.is_behind().await? {
+            self.connection().await?.batch_execute(DROP_HALF_MADE).await?;
+        }
         self.with_migrations(|harness| harness.run_pending_migrations(MIGRATIONS).map(drop)).await
     }
 

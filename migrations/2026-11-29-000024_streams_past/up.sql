@@ -1,2 +1,2 @@
 -- The index of all streams of a channel serves what this one of the ended ones did.
-DROP INDEX CONCURRENTLY streams_past;
+DROP INDEX CONCURRENTLY IF EXISTS streams_past;

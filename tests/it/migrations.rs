@@ -51,6 +51,26 @@ async fn migrations_go_up_and_down_and_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_migration_beside_the_running_site_that_was_broken_off_is_run_again() {
+    let url = empty_database().await;
+    let store = Store::new(url.clone()).unwrap();
+    store.migrate().await.unwrap();
+    let first = made(&url).await;
+    let mut sql = Sql::on(&url).await;
+    // One was made, and that is not on record; another was not made to its end.
+    sql.run(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'streams_of_channel'::regclass;
+         DELETE FROM __diesel_schema_migrations WHERE version >= '20261129000022'",
+    )
+    .await;
+    assert!(store.is_behind().await.unwrap());
+    store.migrate().await.expect("it goes on where it was");
+    assert_eq!(made(&url).await, first);
+    let useless = "SELECT indexrelid::regclass::text AS line FROM pg_index WHERE NOT indisvalid";
+    assert_eq!(sql.lines(useless).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_goes_with_another_row_is_found_by_an_index() {
     let url = empty_database().await;
     Store::new(url.clone()).unwrap().migrate().await.unwrap();
