@@ -145,8 +145,9 @@ fn password(chance: &Chance) -> Result<String, Failure> {
 /// The first line of standard input, unless that is a terminal, empty, or silent.
 fn given_password() -> Result<Option<String>, Failure> {
     let input = std::io::stdin();
-    // A pipe that somebody inherited and nobody writes to must not be waited for for ever.
-    let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
+    // A pipe that somebody inherited and nobody writes to must not be waited for for ever; one whose writer asks its own
+    // user first takes a while.
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
     let silent = || Ok::<_, Failure>(poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&patience))? == 0);
     if input.is_terminal() || silent()? {
         return Ok(None);
