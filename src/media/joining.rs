@@ -325,8 +325,15 @@ mod tests {
             let room = async { Ok(Room { free, total: u64::MAX }) };
             let made = assemble(&self.parts(), self.dir.path(), room, &CancellationToken::new()).await;
             let Err(Unmade::Disk(error)) = made else { panic!("it can be made: {made:?}") };
+            (error.kind(), self.there())
+        }
+
+        fn there(&self) -> Vec<String> {
             let there = fs::read_dir(self.dir.path()).unwrap().flatten();
-            (error.kind(), there.map(|entry| entry.file_name().into_string().unwrap()).collect())
+            let mut there: Vec<String> =
+                there.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            there.sort();
+            there
         }
     }
 
@@ -334,15 +341,33 @@ mod tests {
     async fn without_room_for_all_of_it_nothing_is_begun() {
         let stage = Stage::new();
         let (why, there) = stage.fails(RESERVE + 4 * MB - 1).await;
-        assert_eq!((why, &there[..]), (ErrorKind::StorageFull, &["parts".to_owned()][..]));
+        assert_eq!((why, there), (ErrorKind::StorageFull, vec!["parts".to_owned()]));
     }
 
     #[tokio::test]
     async fn what_cannot_be_remuxed_takes_no_room_and_keeps_its_parts() {
         let stage = Stage::new();
         let (why, there) = stage.fails(RESERVE + 4 * MB).await;
-        assert_eq!((why, &there[..]), (ErrorKind::Other, &["parts".to_owned()][..]), "these are no video");
+        assert_eq!((why, there), (ErrorKind::Other, vec!["parts".to_owned()]), "these are no video");
         assert_eq!(Parts::in_order(&stage.parts()).unwrap().bytes(), 2 * MB);
+    }
+
+    #[tokio::test]
+    async fn what_can_be_made_is_all_there_and_at_a_stop_nothing_is() {
+        let (stage, stop) = (Stage::new(), CancellationToken::new());
+        for (part, second) in [("1000.ts", "0"), ("2000.ts", "1")] {
+            let picture = ["-f", "lavfi", "-i", "testsrc=duration=1", "-output_ts_offset", second];
+            let video = picture.into_iter().chain(["-c:v", "mpeg2video", "-f", "mpegts"]);
+            ffmpeg::make(video, &stage.parts().join(part), PATIENCE, &stop).await.unwrap();
+        }
+        let room = || async { Ok(Room { free: u64::MAX, total: u64::MAX }) };
+        let made = assemble(&stage.parts(), stage.dir.path(), room(), &stop).await.unwrap().unwrap();
+        assert_eq!(stage.there(), ["index.m3u8", "parts", "poster.jpg", "video.mp4", "video.ts"]);
+        assert_eq!(made.size, Some((320, 240)));
+        assert!((1900..=2000).contains(&made.duration_ms), "{}", made.duration_ms);
+        stop.cancel();
+        assert!(assemble(&stage.parts(), stage.dir.path(), room(), &stop).await.unwrap().is_none());
+        assert_eq!(stage.there(), ["parts"]);
     }
 
     #[test]

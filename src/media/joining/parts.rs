@@ -43,8 +43,8 @@ impl Parts {
         self.bytes
     }
 
-    /// Writes all of them into one file in `into`, and the playlist that finds each of them in it. At a stop it is left as it is:
-    /// a runtime waits for threads that may wait.
+    /// Writes all of them into one file in `into`, and the playlist that finds each of them in it. At a stop it is left as it
+    /// is: nothing else could end the thread.
     pub(super) fn join(&self, into: &Path, stop: &CancellationToken) -> io::Result<Run> {
         let aside = into.join(format!("{JOINED}.new"));
         let mut file = File::create(&aside)?;
