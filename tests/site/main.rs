@@ -20,6 +20,7 @@ mod faults;
 mod headers;
 mod health;
 mod journey;
+mod logs;
 mod protected;
 mod recording;
 mod renditions;

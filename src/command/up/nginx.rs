@@ -2,6 +2,7 @@
 //! broadcasting is cut off by a crash of ours.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -176,6 +177,16 @@ impl Server for Nginx {
             Some(master) => master.ended().await,
             None => "it was never started".to_owned(),
         }
+    }
+
+    async fn tend(&mut self) -> io::Result<()> {
+        if process::log::put_aside(&self.log)?
+            && let Some(master) = &self.master
+        {
+            // It opens its logs anew, and that is all: a reload would keep the old worker for its broadcasts.
+            master.signal(Signal::USR1);
+        }
+        Ok(())
     }
 
     async fn stop(&mut self) {

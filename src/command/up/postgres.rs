@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Plain, Stdio};
@@ -176,6 +177,12 @@ impl Server for Postgres {
             Some(postmaster) => postmaster.ended().await,
             None => "it was never started".to_owned(),
         }
+    }
+
+    async fn tend(&mut self) -> io::Result<()> {
+        // It never opens its log again, since that is its stderr.
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || process::log::cut(&log)).await.map_err(io::Error::other)?
     }
 
     async fn stop(&mut self) {

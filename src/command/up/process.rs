@@ -4,10 +4,11 @@
 //! and its end is awaited, not polled for, whoever started it. What belongs to a server is recognised by its
 //! working directory, which nobody else has a reason to be in.
 
-use std::fs::{self, File, OpenOptions};
+pub(super) mod log;
+
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,9 +18,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
-
-/// A log longer than this is put aside when its server starts.
-const LONG_LOG: u64 = 8 * 1024 * 1024;
 
 /// How long a process that was killed outright may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
@@ -34,10 +32,10 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command` in a process group of its own: a Ctrl-C at the terminal must not reach it before we
-    /// say so. Its output goes to `log`.
+    /// say so. What it says on its stderr goes to `log`.
     pub(super) fn spawn(command: &mut Command, log: &Path) -> io::Result<Self> {
-        let log = open_log(log)?;
-        command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // Nothing of a server's is on its stdout, which would hold a log that was put aside for ever.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log::open(log)?);
         let child = command.spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let mut process = Self::adopt(pid.ok_or_else(|| io::Error::other("it ended at once"))?)?;
@@ -91,7 +89,7 @@ impl Process {
 /// Runs a helper to its end, with `input` on its stdin. Dropped before, it takes the helper and all that this
 /// has started with it.
 pub(super) async fn run(command: &mut Command, input: &str, log: &Path) -> io::Result<ExitStatus> {
-    let log = open_log(log)?;
+    let log = log::open(log)?;
     command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
     let mut child = command.spawn()?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -159,14 +157,6 @@ pub(super) fn find_program(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(beyond).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
-/// Opens a log for appending, and puts it aside first when it has grown long.
-pub(super) fn open_log(path: &Path) -> io::Result<File> {
-    if fs::metadata(path).is_ok_and(|log| log.len() > LONG_LOG) {
-        fs::rename(path, path.with_extension("log.1"))?;
-    }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
-}
-
 /// The best short answer to why a server would not start: the last line of its log that is an outcry, or else the
 /// last line.
 pub(super) fn last_words(log: &Path) -> String {
@@ -220,7 +210,7 @@ mod tests {
     async fn one_that_does_not_listen_is_killed() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("deaf.log");
-        let deaf = "trap '' TERM; echo ready; while :; do sleep 600; done";
+        let deaf = "trap '' TERM; echo ready >&2; while :; do sleep 600; done";
         let mut process = Process::spawn(Command::new("sh").args(["-c", deaf]), &log).unwrap();
         while last_words(&log) != "ready" {
             tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -16,6 +17,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A server that has lived this long was well; the next trouble is a new one.
 const WELL: Duration = Duration::from_secs(30);
 
+/// How often a server that runs is tended. A stranger can have nginx write tens of thousands of lines a second.
+const ROUND: Duration = Duration::from_secs(1);
+
 /// A server that `up` keeps.
 pub(super) trait Server: Send + 'static {
     /// What it is called in logs.
@@ -25,8 +29,11 @@ pub(super) trait Server: Send + 'static {
     /// point, it leaves nothing that [`Server::stop`] would not stop.
     fn start(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Waits for its end and says how it came.
+    /// Waits for its end and says how it came. Dropped before, it can be called again.
     fn ended(&mut self) -> impl Future<Output = String> + Send;
+
+    /// Keeps its log from growing without end.
+    fn tend(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Stops it and all that belongs to it; returns once nothing is left.
     fn stop(&mut self) -> impl Future<Output = ()> + Send;
@@ -93,7 +100,7 @@ async fn revive<S: Server>(server: &mut S) -> Infallible {
     let mut pause = FIRST_PAUSE;
     loop {
         let since = clock.elapsed();
-        let how = server.ended().await;
+        let how = tended(server).await;
         tracing::error!(server = S::NAME, %how, "ended by itself: starting it again");
         if clock.elapsed() - since > WELL {
             pause = FIRST_PAUSE;
@@ -105,6 +112,18 @@ async fn revive<S: Server>(server: &mut S) -> Infallible {
                 Ok(()) => break tracing::info!(server = S::NAME, "runs again"),
                 Err(error) => tracing::error!(server = S::NAME, %error, "does not start: trying again"),
             }
+        }
+    }
+}
+
+/// Tends a server until its end, and says how that came.
+async fn tended<S: Server>(server: &mut S) -> String {
+    loop {
+        if let Ok(how) = tokio::time::timeout(ROUND, server.ended()).await {
+            return how;
+        }
+        if let Err(error) = server.tend().await {
+            tracing::warn!(server = S::NAME, %error, "its log cannot be put aside");
         }
     }
 }
