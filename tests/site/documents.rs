@@ -85,12 +85,56 @@ fn dear(ids: &[String], locs: &[String]) -> Vec<Attack> {
                     .collect::<String>()
             ),
         ),
+        query("topics over and over", format!("{{ {} }}", "topics { id } ".repeat(24))),
+        query(
+            "names of types over and over",
+            format!("{{ {} {{ {} }} }} }}", a_hundred("channels"), "__typename ".repeat(95)),
+        ),
+        Attack {
+            name: "ids over and over",
+            query: format!("query ($ids: [ID!]!) {{ {} }}", "nodes(ids: $ids) { __typename } ".repeat(24)),
+            variables: json!({"ids": ids}),
+        },
         Attack {
             name: "nodes",
             query: format!(
                 "query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ id ... on Channel {{ {CHANNEL} }} }} }}"
             ),
             variables: json!({"ids": ids}),
+        },
+    ]
+}
+
+/// Far more than the limit on cost admits, in few words.
+fn hidden(ids: &[String]) -> Vec<Attack> {
+    let lists = (0..4).fold("id".to_owned(), |inside, _| {
+        format!("pastStreams(first: 100) {{ nodes {{ channel {{ {inside} }} }} }}")
+    });
+    vec![
+        Attack {
+            name: "lists in a fragment on any type",
+            query: format!(
+                "query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...F }} }} fragment F on Channel {{ {lists} }}"
+            ),
+            variables: json!({"ids": ids}),
+        },
+        Attack {
+            name: "ids by the thousand",
+            query: format!(
+                "query ($ids: [ID!]!) {{ {} }} fragment F on Query {{ {} }}",
+                "...F ".repeat(11),
+                "nodes(ids: $ids) { __typename } ".repeat(100)
+            ),
+            variables: json!({"ids": ids}),
+        },
+        Attack {
+            name: "users by the thousand",
+            query: format!(
+                "{{ {} }} fragment F on Query {{ {} }}",
+                "...F ".repeat(30),
+                "user(handle: \"owner\") { __typename } ".repeat(100)
+            ),
+            variables: json!({}),
         },
     ]
 }
@@ -153,6 +197,7 @@ async fn what_the_dearest_documents_cost() {
     let mut wrong = Vec::new();
     for (attack, is_dear) in attacks(&ROOT)
         .into_iter()
+        .chain(hidden(&ids))
         .map(|it| (it, false))
         .chain(dear(&ids, &locs).into_iter().map(|it| (it, true)))
     {
