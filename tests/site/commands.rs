@@ -1,5 +1,7 @@
 //! The other words of the command line, and what they say when they cannot.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 use serde_json::json;
@@ -85,6 +87,22 @@ async fn a_fresh_database_is_served_once_it_has_been_migrated() {
     );
     let status = tokio::time::timeout(seconds(10), serving.wait()).await;
     assert!(status.expect("it stops").expect("a status").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nginx_that_is_too_old_is_refused_in_one_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let old = dir.path().join("nginx");
+    std::fs::write(&old, "#!/bin/sh\necho 'nginx version: nginx/1.18.0 (Ubuntu)' >&2\n").expect("written");
+    // The account that `up` leaves root for must be able to run it.
+    for path in [dir.path(), &old] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("permissions");
+    }
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").expect("a path"));
+    let mut up = tally();
+    up.arg("up").arg("--data-dir").arg(dir.path().join("data")).env("PATH", path);
+    let complaint = failure(run(&mut up, "").await);
+    assert!(complaint.contains("is of version 1.18.0, and 1.19.5 or later is needed"), "{complaint}");
 }
 
 /// Runs a command to its end with that on its standard input.

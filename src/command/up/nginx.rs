@@ -25,6 +25,9 @@ use crate::lifecycle::Failure;
 const MODULES: [&str; 2] =
     ["/usr/lib/nginx/modules/ngx_rtmp_module.so", "/usr/lib/nginx/modules/ngx_stream_module.so"];
 
+/// The oldest that can be told where to log before it has read its configuration.
+const OLDEST: [u32; 3] = [1, 19, 5];
+
 /// A fast stop closes everything at once.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(10);
@@ -49,6 +52,7 @@ impl Nginx {
         if let Some(missing) = MODULES.into_iter().find(|module| !Path::new(module).exists()) {
             return Err(format!("nginx lacks a module ({missing} is missing): run script/setup").into());
         }
+        refuse_an_old_one(&program).await?;
         let data_dir = settings.data_dir.canonicalize()?;
         let media = settings.media_root().canonicalize()?;
         let dir = data_dir.join("nginx");
@@ -194,5 +198,41 @@ impl Server for Nginx {
             master.stop(Signal::TERM, SHUTDOWN).await;
         }
         process::clear(&self.dir, "nginx", Signal::TERM, SHUTDOWN).await;
+    }
+}
+
+async fn refuse_an_old_one(program: &Path) -> Result<(), Failure> {
+    let said = Command::new(program).arg("-v").kill_on_drop(true).output().await?;
+    match version(&String::from_utf8_lossy(&said.stderr)) {
+        Some(version) if version < OLDEST => {
+            let [found, oldest] = [version, OLDEST].map(|version| version.map(|n| n.to_string()).join("."));
+            let program = program.display();
+            Err(format!(
+                "{program} is of version {found}, and {oldest} or later is needed: Debian 12 and Ubuntu 24.04 have it"
+            )
+            .into())
+        }
+        // One that does not say so shows what it can do when it tests its configuration.
+        _ => Ok(()),
+    }
+}
+
+/// What nginx says of its version, for instance `nginx version: nginx/1.18.0 (Ubuntu)`.
+fn version(said: &str) -> Option<[u32; 3]> {
+    let number = said.split_once("nginx/")?.1.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?;
+    let mut parts = number.split('.').map(str::parse);
+    Some([parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_nginx_says_them() {
+        assert_eq!(version("nginx version: nginx/1.22.1\n"), Some([1, 22, 1]));
+        assert_eq!(version("nginx version: nginx/1.18.0 (Ubuntu)\n"), Some([1, 18, 0]));
+        assert_eq!(version("nginx version: something of its own\n"), None);
+        assert!(Some([1, 9, 15]) < Some(OLDEST) && Some([1, 30, 0]) > Some(OLDEST));
     }
 }
