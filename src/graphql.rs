@@ -72,7 +72,7 @@ const DEEPEST: usize = 20;
 const DEAREST: usize = 10_000;
 /// What a subscription may cost, which is executed for each of its events: a hundred of them on one socket, each with four
 /// events a second, then take less than one processor.
-const DEAREST_EVENT: usize = 1_000;
+const DEAREST_EVENT: usize = 2_000;
 
 /// The root of all queries.
 #[derive(MergedObject, Default)]

@@ -126,7 +126,7 @@ pub(super) struct StreamHealth {
     /// What is wrong; empty when all is well.
     warnings: Vec<HealthWarning>,
     /// What arrived in the last 10 minutes, the oldest first, for a chart.
-    #[graphql(complexity = "50 * child_complexity")]
+    #[graphql(complexity = "200 * child_complexity")]
     points: Vec<HealthPoint>,
 }
 

@@ -99,7 +99,7 @@ fn name_tag(stream: StreamId) -> String {
 }
 
 /// When a stream began, in milliseconds since 1970: its id was made then.
-fn begun(stream: StreamId) -> i64 {
+pub(super) fn begun(stream: StreamId) -> i64 {
     let (seconds, nanoseconds) = stream.0.get_timestamp().map(|at| at.to_unix()).unwrap_or_default();
     seconds as i64 * 1000 + i64::from(nanoseconds / 1_000_000)
 }

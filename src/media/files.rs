@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::thinning::Thinner;
-use super::catch_up::CatchUp;
+use super::catch_up::{self, CatchUp};
 use super::health::Health;
 use super::playlist;
 use super::recorder::{Recorder, Uncollected};
@@ -237,10 +237,9 @@ impl Janitor {
     /// What follows from the segments that nginx has written since the last round.
     async fn follow(&mut self, directory: &Path, loc: Loc) -> std::io::Result<()> {
         let playlist = playlist::read(directory).await?;
-        if let Some((stream, ..)) = self.presence.counts(loc) {
-            self.catch_up.write(directory, stream, &playlist).await?;
-        }
-        self.health.follow(loc, directory, &playlist).await
+        let Some((stream, ..)) = self.presence.counts(loc) else { return Ok(()) };
+        self.catch_up.write(directory, stream, &playlist).await?;
+        self.health.follow(loc, directory, catch_up::begun(stream), &playlist).await
     }
 
     /// Whether a directory is left from a stream before the present one, which lies in the channel's other

@@ -72,12 +72,24 @@ impl Health {
         Self { streams: Arc::default(), clock }
     }
 
-    /// Looks at the segments that were listed since the last time.
-    pub(super) async fn follow(&self, loc: Loc, directory: &Path, playlist: &Playlist) -> Result<()> {
+    /// Looks at the segments that were listed since the last time; the first time at those of the stream, which began then,
+    /// and none of the one before it.
+    pub(super) async fn follow(
+        &self,
+        loc: Loc,
+        directory: &Path,
+        start: i64,
+        playlist: &Playlist,
+    ) -> Result<()> {
         let last = self.lock().get(&loc).and_then(|record| record.last.clone());
-        let listed = &playlist.segments;
-        let known = last.and_then(|last| listed.iter().rposition(|segment| segment.name == last));
-        for segment in &listed[known.map_or(0, |known| known + 1)..] {
+        let listed = match last {
+            Some(last) => {
+                let known = playlist.segments.iter().rposition(|segment| segment.name == last);
+                &playlist.segments[known.map_or(0, |known| known + 1)..]
+            }
+            None => playlist.since(start).1,
+        };
+        for segment in listed {
             let content = match fs::read(directory.join(&segment.name)).await {
                 Ok(bytes) => transport::read(&bytes),
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -225,6 +237,24 @@ mod tests {
             pass(&clock, 30);
             assert_eq!(health.of(LOC).1[0], Warning::Silent(31));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_the_stream_before_is_none_of_it() {
+        let (health, _) = health();
+        let dir = tempfile::tempdir().unwrap();
+        let follow = async |names: &[u32]| {
+            let lines = names.iter().map(|name| format!("#EXTINF:1.000,\n{name}.ts\n"));
+            for name in names {
+                std::fs::write(dir.path().join(format!("{name}.ts")), "").unwrap();
+            }
+            let playlist = Playlist::of(&lines.collect::<String>());
+            health.follow(LOC, dir.path(), 2500, &playlist).await.unwrap();
+            health.of(LOC).0.len()
+        };
+        assert_eq!(follow(&[1000, 2000]).await, 0);
+        assert_eq!(follow(&[1000, 2000, 3000, 4000]).await, 2);
+        assert_eq!(follow(&[3000, 4000, 500]).await, 3, "the clock was set back since");
     }
 
     #[test]

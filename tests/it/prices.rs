@@ -82,7 +82,8 @@ async fn a_subscription_may_cost_less_than_what_is_asked_once() {
     let site = Site::start().await;
     let mut socket = Socket::open(site.public).await;
     let lists = "subscription { streamEvents { stream { channel {
-        pastStreams(first: 100) { nodes { id uuid name state startedAt endedAt } } } } } }";
+        pastStreams(first: 100) { nodes { id uuid name state startedAt endedAt stopReason
+            channel { id loc name description imageUrl chatEnabled record protected views } } } } } } }";
     socket.start("dear", lists, json!({})).await;
     assert_eq!(socket.refusal("dear").await.0, "DOCUMENT_REFUSED");
 }
