@@ -144,13 +144,21 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .disable_suggestions()
 }
 
+fn validating() -> Schema<Query, Mutation, Subscription> {
+    builder().limit_depth(DEEPEST).extension(price::Pricing).finish()
+}
+
+fn pricing() -> Schema<Query, Mutation, Subscription> {
+    builder().validation_mode(ValidationMode::Fast).extension(price::Pricing).finish()
+}
+
 impl Graph {
     /// A graph over these parts.
     pub fn new(parts: Parts) -> Self {
         Self {
             schema: builder().validation_mode(ValidationMode::Fast).finish(),
-            validating: builder().limit_depth(DEEPEST).extension(price::Pricing).finish(),
-            pricing: builder().validation_mode(ValidationMode::Fast).extension(price::Pricing).finish(),
+            validating: validating(),
+            pricing: pricing(),
             parts: Arc::new(parts),
             openings: Arc::new(Semaphore::new(source::OPENINGS)),
         }
