@@ -393,11 +393,12 @@ mod tests {
         ffmpeg.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_was_not_made_in_time_leaves_nothing() {
         let stage = Stage::new();
         let mut sender = endless(&stage.dir.path().join("1000.ts"));
         let stop = CancellationToken::new();
+        // Time stands still for as long as it is looked for them, however long a busy machine takes; then it flies.
         let begun = async {
             while stage.made().len() < 2 {
                 tokio::task::yield_now().await;
@@ -409,8 +410,6 @@ mod tests {
             () = begun => {}
         }
         assert_eq!(stage.made(), ["120p-1000.ts.new", "60p-1000.ts.new"]);
-        // From here on time flies.
-        tokio::time::pause();
         assert!(!making.await);
         assert_eq!(stage.made(), Vec::<String>::new());
         sender.kill().await.unwrap();
@@ -426,7 +425,12 @@ mod tests {
         assert_eq!(stage.made(), Vec::<String>::new());
         let one = ["-f", "lavfi", "-i", "testsrc", "-frames:v", "5", "-f", "mpegts"];
         ffmpeg::make(one, &segment, Duration::from_secs(60), &stop).await.unwrap();
-        assert!(stage.make(&stop).await);
+        // On a busy machine it may not be in time the first time.
+        let mut is_made = false;
+        for _ in 0..20 {
+            is_made = is_made || stage.make(&stop).await;
+        }
+        assert!(is_made);
         assert_eq!(stage.made(), ["120p-1000.ts", "60p-1000.ts"]);
     }
 
