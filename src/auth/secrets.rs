@@ -108,7 +108,8 @@ impl Secrets {
     /// # Errors
     /// When its file cannot be removed.
     pub fn forget_previous(&self) -> Result<(), SecretsError> {
-        remove(self.nginx.with_file_name(PREVIOUS))
+        let path = self.nginx.with_file_name(PREVIOUS);
+        remove(&path).map_err(|cause| SecretsError { path, cause })
     }
 
     /// The file that nginx's configuration includes: it sets `$tally_secret`.
@@ -148,7 +149,8 @@ impl Secrets {
     /// # Errors
     /// When it cannot be removed.
     pub fn forget_told(&self) -> Result<(), SecretsError> {
-        remove(self.untold())
+        let path = self.untold();
+        remove(&path).map_err(|cause| SecretsError { path, cause })
     }
 
     fn untold(&self) -> PathBuf {
@@ -182,9 +184,10 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> String) -> io::Result<String
     }
 }
 
-fn remove(path: PathBuf) -> Result<(), SecretsError> {
-    match fs::remove_file(&path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(SecretsError { path, cause }),
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -194,10 +197,7 @@ fn remove(path: PathBuf) -> Result<(), SecretsError> {
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let aside = path.with_extension("new");
     // What lies there is from a crash, or a link by whoever owns the directory, which root must not follow.
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(&aside)?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     let owner = fs::metadata(path.parent().unwrap_or(path))?;
     if file.metadata()?.uid() != owner.uid() {
