@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::fs;
 
-use super::files::replace;
+use super::files::{remove, replace};
 use super::playlist::{self, Playlist, Segment};
 use crate::store::StreamId;
 
@@ -108,11 +108,8 @@ impl History {
     /// What was listed of a stream before we were started. The list of another stream goes.
     async fn found(directory: &Path, stream: StreamId) -> Result<Self> {
         let Playlist { sequence, segments } = listed(directory, stream).await?;
-        if segments.is_empty()
-            && let Err(error) = fs::remove_file(directory.join(PLAYLIST)).await
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(error);
+        if segments.is_empty() {
+            remove(&directory.join(PLAYLIST)).await?;
         }
         Ok(Self { stream, first: sequence, segments: segments.into() })
     }

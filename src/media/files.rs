@@ -144,6 +144,14 @@ pub(super) async fn names(directory: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Removes a file that need not be there.
+pub(super) async fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file aside and puts it into its place, so that nobody is given half of it.
 pub(super) async fn replace(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
     let aside = directory.join(format!("{name}.new"));

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::parts::Parts;
 use super::ffmpeg::{self, Run};
-use super::files::Files;
+use super::files::{Files, remove};
 use super::room::Room;
 use super::shelf::Shelf;
 use crate::ambient::Clock;
@@ -209,10 +209,7 @@ async fn assemble(
 async fn clear(directory: &Path) -> io::Result<()> {
     for name in [JOINED, PLAYLIST, MP4, POSTER] {
         for name in [name.to_owned(), format!("{name}.new")] {
-            match fs::remove_file(directory.join(name)).await {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove(&directory.join(name)).await?;
         }
     }
     Ok(())
