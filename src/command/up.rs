@@ -98,9 +98,12 @@ async fn start(
 ) -> Result<(), Failure> {
     make_dirs(&settings)?;
     let secrets = Secrets::open(&settings.data_dir, &Chance::system())?;
-    ports::are_possible(&settings)?;
     let nginx = Nginx::prepare(&settings, &secrets).await?;
-    ports::check(&settings, nginx.runs())?;
+    let runs = nginx.runs();
+    ports::check(&settings, runs)?;
+    if !runs {
+        nginx.test().await?;
+    }
     settings.nginx_control = nginx.control();
     if settings.database_url.is_none() {
         let postgres = Postgres::new(&settings.data_dir)?;

@@ -45,8 +45,8 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Renders the configuration and has nginx test it. What an earlier `up` left running stays when it has
-    /// the same configuration, and is stopped when it has not; nothing is started yet.
+    /// Renders the configuration. What an earlier `up` left running stays when it has the same configuration, and is
+    /// stopped when it has not; nothing is started yet.
     pub(super) async fn prepare(settings: &Settings, secrets: &Secrets) -> Result<Self, Failure> {
         let program = process::find_program("nginx").ok_or("nginx is not installed: run script/setup")?;
         if let Some(missing) = MODULES.into_iter().find(|module| !Path::new(module).exists()) {
@@ -72,7 +72,6 @@ impl Nginx {
         inside.remember(&dir.join("ports.json"))?;
         let nginx = Self::new(program, &data_dir, settings, secrets, &media, inside)?;
         fs::write(nginx.configuration(), render(settings, &data_dir, &media, &inside)?)?;
-        nginx.test().await?;
         Ok(nginx)
     }
 
@@ -125,7 +124,9 @@ impl Nginx {
         command
     }
 
-    async fn test(&self) -> Result<(), Failure> {
+    /// Has nginx test the configuration. It binds its ports for that: what is wrong with those is to be said before, in
+    /// our own words.
+    pub(super) async fn test(&self) -> Result<(), Failure> {
         let said = self.command().args(["-t", "-q"]).kill_on_drop(true).output().await?;
         if said.status.success() {
             return Ok(());

@@ -70,18 +70,6 @@ fn chosen(settings: &Settings) -> [(&'static str, SocketAddr); 4] {
     ]
 }
 
-/// Says which flag's address nobody could listen on here, taken or not; nginx says it in words of its own.
-pub(super) fn are_possible(settings: &Settings) -> Result<(), Failure> {
-    for (flag, address) in chosen(settings) {
-        if let Err(error) = TcpListener::bind(address)
-            && error.kind() != io::ErrorKind::AddrInUse
-        {
-            return Err(refusal(flag, address, &error));
-        }
-    }
-    Ok(())
-}
-
 /// Says which flag's address cannot be listened on. Those of nginx are left out while it holds them itself.
 pub(super) fn check(settings: &Settings, nginx_runs: bool) -> Result<(), Failure> {
     let chosen = chosen(settings);
