@@ -37,6 +37,54 @@ pub(crate) fn attacks(root: &Root) -> Vec<Attack> {
         .collect()
 }
 
+/// For the real schema alone: each small by the rules that look at the text, and far more work than the limit on cost admits.
+/// Those that ask by ids ask by these.
+pub(crate) fn hidden(ids: &[String]) -> Vec<Attack> {
+    let often = |field: &str, times: usize| format!("{field} ").repeat(times);
+    let lists = (0..4).fold("id".to_owned(), |inside, _| {
+        format!("pastStreams(first: 100) {{ nodes {{ channel {{ {inside} }} }} }}")
+    });
+    let of_query = |times: usize, fields: String| {
+        format!("{} }} fragment F on Query {{ {fields} }}", often("...F", times))
+    };
+    let by_ids = |name, query| Attack { name, query, variables: json!({"ids": ids}) };
+    vec![
+        Attack {
+            name: "lists in a fragment on any type",
+            query: format!(
+                "query ($id: ID!) {{ node(id: $id) {{ ...F }} }} fragment F on Channel {{ {lists} }}"
+            ),
+            variables: json!({"id": ids[0]}),
+        },
+        by_ids(
+            "lists in a fragment on many of any type",
+            format!(
+                "query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...F }} }} fragment F on Channel {{ {lists} }}"
+            ),
+        ),
+        by_ids(
+            "ids by the thousand",
+            format!(
+                "query ($ids: [ID!]!) {{ {}",
+                of_query(9, often("nodes(ids: $ids) { __typename }", 100))
+            ),
+        ),
+        attack(
+            "users by the thousand",
+            format!("{{ {}", of_query(30, often("user(handle: \"owner\") { __typename }", 100))),
+        ),
+        attack("topics by the thousand", format!("{{ {}", of_query(20, often("topics { name }", 100)))),
+        attack(
+            "names of types by the thousand, in lists in lists",
+            format!(
+                "{{ channels {{ nodes {{ pastStreams {{ nodes {{ {} }} }} }} }} }} fragment F on Stream {{ {} }}",
+                often("...F", 90),
+                often("__typename", 90)
+            ),
+        ),
+    ]
+}
+
 fn selections(&Root { plain, other, given, .. }: &Root) -> Vec<Attack> {
     let selected = format!("{plain} ").repeat(60);
     vec![

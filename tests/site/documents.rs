@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::attacks::{Attack, Root, attacks};
+use crate::attacks::{Attack, Root, attacks, hidden};
 use crate::support::{Actor, Channel, Site, descendants};
 
 /// What a document may cost the API, in milliseconds of processor.
@@ -101,40 +101,6 @@ fn dear(ids: &[String], locs: &[String]) -> Vec<Attack> {
                 "query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ id ... on Channel {{ {CHANNEL} }} }} }}"
             ),
             variables: json!({"ids": ids}),
-        },
-    ]
-}
-
-/// Far more than the limit on cost admits, in few words.
-fn hidden(ids: &[String]) -> Vec<Attack> {
-    let lists = (0..4).fold("id".to_owned(), |inside, _| {
-        format!("pastStreams(first: 100) {{ nodes {{ channel {{ {inside} }} }} }}")
-    });
-    vec![
-        Attack {
-            name: "lists in a fragment on any type",
-            query: format!(
-                "query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...F }} }} fragment F on Channel {{ {lists} }}"
-            ),
-            variables: json!({"ids": ids}),
-        },
-        Attack {
-            name: "ids by the thousand",
-            query: format!(
-                "query ($ids: [ID!]!) {{ {} }} fragment F on Query {{ {} }}",
-                "...F ".repeat(11),
-                "nodes(ids: $ids) { __typename } ".repeat(100)
-            ),
-            variables: json!({"ids": ids}),
-        },
-        Attack {
-            name: "users by the thousand",
-            query: format!(
-                "{{ {} }} fragment F on Query {{ {} }}",
-                "...F ".repeat(30),
-                "user(handle: \"owner\") { __typename } ".repeat(100)
-            ),
-            variables: json!({}),
         },
     ]
 }
