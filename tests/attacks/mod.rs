@@ -64,10 +64,7 @@ pub(crate) fn hidden(ids: &[String]) -> Vec<Attack> {
         ),
         by_ids(
             "ids by the thousand",
-            format!(
-                "query ($ids: [ID!]!) {{ {}",
-                of_query(9, often("nodes(ids: $ids) { __typename }", 100))
-            ),
+            format!("query ($ids: [ID!]!) {{ {}", of_query(9, often("nodes(ids: $ids) { __typename }", 100))),
         ),
         attack(
             "users by the thousand",
